@@ -1,0 +1,126 @@
+"""Problem details (RFC 9457): the one form of every error body except those of ``/token``."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Scope
+
+MEDIA_TYPE: Final = "application/problem+json"
+REQUEST_ID_KEY: Final = "ecs.request_id"
+INSTANCE_CHARACTERS_MAX: Final = 500
+TITLES: Final[dict[int, str]] = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldError:
+    """One thing wrong with a request. ``message`` says the way out and never echoes the value."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Everything an error answer says. ``context`` and ``stack`` are for development only."""
+
+    status: int
+    code: str
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ProblemResponse(JSONResponse):
+    """An answer of the media type ``application/problem+json``."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """Return ASCII: no text a client sent can make this fail."""
+        return json.dumps(content, separators=(",", ":"), default=str).encode("ascii")
+
+
+def render(
+    problem: Problem, *, scope: Scope, insides: Mapping[str, Any] | None = None
+) -> ProblemResponse:
+    """Return the HTTP answer; ``insides`` (context, stack) only ever come in development."""
+    body = {
+        "type": f"urn:ecs:problem:{problem.code}",
+        "title": TITLES.get(problem.status) or HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": scope["path"][:INSTANCE_CHARACTERS_MAX],
+        "code": problem.code,
+        "request_id": scope.get(REQUEST_ID_KEY),
+        "errors": [
+            {"pointer": error.pointer, "code": error.code, "message": error.message}
+            for error in problem.errors
+        ],
+        **(insides or {}),
+    }
+    return ProblemResponse(body, status_code=problem.status, headers=dict(problem.headers))
+
+
+class FieldErrorSchema(BaseModel):
+    """One thing wrong with the request."""
+
+    model_config = ConfigDict(title="FieldError")
+
+    pointer: str = Field(
+        description="RFC 6901 into the body, `?name` for a query parameter, `name:` for a header",
+        examples=["/transactions/0/amount", "?limit"],
+    )
+    code: str = Field(examples=["missing", "unknown_field", "invalid_type", "invalid_value"])
+    message: str
+
+
+class ProblemSchema(BaseModel):
+    """An error, as RFC 9457 describes it, with a stable `code` that programs may rely on."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field(examples=["urn:ecs:problem:not_found"])
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    instance: str
+    code: str = Field(pattern="^[a-z][a-z0-9_]*$", examples=["not_found"])
+    request_id: str | None
+    errors: list[FieldErrorSchema]
+
+
+PROBLEM_CONTENT: Final = {
+    MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses`` of a route that may answer with these error statuses."""
+    return {status: problem_response(status) for status in statuses}
+
+
+def problem_response(status: int) -> dict[str, Any]:
+    """Return the OpenAPI description of one error status."""
+    title = TITLES.get(status) or HTTPStatus(status).phrase
+    return {"description": title, "content": PROBLEM_CONTENT}
+
+
+def problem_schemas() -> dict[str, Any]:
+    """Return the component schemas that ``problem_responses`` refers to."""
+    models: Iterable[tuple[str, type[BaseModel]]] = (
+        ("Problem", ProblemSchema),
+        ("FieldError", FieldErrorSchema),
+    )
+    schemas = {
+        name: model.model_json_schema(ref_template="#/components/schemas/{model}")
+        for name, model in models
+    }
+    schemas["Problem"].pop("$defs")
+    schemas["Problem"]["properties"]["errors"]["items"] = {"$ref": "#/components/schemas/FieldError"}
+    return schemas

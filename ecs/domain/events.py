@@ -1,0 +1,47 @@
+"""Facts that other parts of the system act on, and where each is carried."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """
+    Base of every fact written to the outbox.
+
+    ``destination`` is ``rq:<queue>`` (then ``kind`` names the job) or ``amqp:<exchange>``.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    destination: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferAccepted(Event):
+    """A person took a credit offer; the account is still to be opened."""
+
+    name: ClassVar[str] = "credit.offer-accepted"
+    kind: ClassVar[str] = "open_account"
+    destination: ClassVar[str] = "rq:accounts"
+
+    offer_id: UUID
+
+
+EVENTS: Final[tuple[type[Event], ...]] = (OfferAccepted,)
+DESTINATIONS: Final[frozenset[str]] = frozenset(event.destination for event in EVENTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxMessage:
+    """An event on its way out; ``attempt`` grows each time it has to be carried again."""
+
+    id: UUID
+    name: str
+    kind: str
+    destination: str
+    payload: Mapping[str, Any]
+    request_id: str | None
+    attempt: int

@@ -1,0 +1,26 @@
+"""Who is calling: a person, or a client program."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class PrincipalKind(StrEnum):
+    """The two sorts of callers. No route serves both with the same rule."""
+
+    USER = "user"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A caller whose token was checked, with what it may still do at this moment."""
+
+    kind: PrincipalKind
+    id: UUID
+    scopes: frozenset[str]
+    token_id: UUID
+
+    def lacks(self, scopes: frozenset[str]) -> frozenset[str]:
+        """Return the scopes of ``scopes`` that this caller does not hold."""
+        return scopes - self.scopes

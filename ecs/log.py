@@ -1,0 +1,50 @@
+"""Logging: one JSON object a line on standard output, the libraries' own lines included."""
+
+import logging
+import sys
+
+import structlog
+
+SHARED: list[structlog.types.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+]
+
+
+def configure_logging(*, level: str, service: str) -> None:
+    """Send everything this process logs to standard output, marked with ``service``."""
+    structlog.configure(
+        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+    def name_service(
+        _: object, __: str, event: structlog.types.EventDict
+    ) -> structlog.types.EventDict:
+        return {"service": service, **event}
+
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*SHARED, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                name_service,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("httpx", "asyncio", "sqlalchemy", "rq.worker", "rq.cron", "rq.scheduler"):
+        logging.getLogger(noisy).setLevel(max(logging.INFO, root.level))
+    for own_handlers in ("uvicorn", "uvicorn.error", "rq.worker", "rq.cron", "rq.scheduler"):
+        logger = logging.getLogger(own_handlers)
+        logger.handlers[:] = []
+        logger.propagate = True

@@ -1,0 +1,96 @@
+"""How this program connects to PostgreSQL: pools, time limits, and what errors mean."""
+
+from typing import Any, Final
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from ecs.repositories.exceptions import (
+    ConflictError,
+    DatabaseError,
+    DatabaseUnavailable,
+    InvalidValueError,
+    RepositoryError,
+)
+
+CONNECT_SECONDS_MAX: Final = 3
+# Worth another try by the caller: connections (08), shut-downs and cancelled statements (57),
+# too many of something (53), deadlocks and serialisation (40), a changed plan (0A000),
+# a lock not to be had in time (55P03).
+TRANSIENT_CLASSES: Final = frozenset({"08", "57", "53", "40"})
+TRANSIENT_STATES: Final = frozenset({"0A000", "55P03"})
+INVALID_VALUE_CLASS: Final = "22"
+
+
+def request_engine(url: str, *, name: str) -> AsyncEngine:
+    """Return the engine of a serving process: a small pool, short limits."""
+    return create_async_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        pool_timeout=2,
+        pool_recycle=300,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        connect_args=_connect_args(name, statement_seconds=5, lock_seconds=2),
+    )
+
+
+def job_engine(url: str, *, name: str) -> AsyncEngine:
+    """Return the engine of one job: no pool, because each job has a loop of its own."""
+    return create_async_engine(
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args=_connect_args(name, statement_seconds=60, lock_seconds=10),
+    )
+
+
+def _connect_args(name: str, *, statement_seconds: int, lock_seconds: int) -> dict[str, Any]:
+    return {
+        "timeout": CONNECT_SECONDS_MAX,
+        "command_timeout": statement_seconds + 1,
+        "server_settings": {
+            "application_name": name,
+            "jit": "off",
+            "statement_timeout": str(statement_seconds * 1000),
+            "lock_timeout": str(lock_seconds * 1000),
+            # A killed worker must not keep its row locks until its statement ends.
+            "client_connection_check_interval": "1000",
+        },
+    }
+
+
+def translate(error: BaseException) -> RepositoryError | None:
+    """Return what a driver's error means to the services, or None when it is not the driver's."""
+    if isinstance(error, IntegrityError):
+        return ConflictError(constraint_of(error))
+    if isinstance(error, DBAPIError):
+        return _translate_state(str(getattr(error.orig, "sqlstate", None) or ""), error)
+    if isinstance(error, PoolTimeoutError | OSError | TimeoutError):
+        return DatabaseUnavailable(type(error).__name__)
+    if isinstance(error, SQLAlchemyError):
+        return DatabaseError(type(error).__name__)
+    return None
+
+
+def constraint_of(error: IntegrityError) -> str:
+    """Return the name of the constraint that was broken, or an empty string."""
+    cause = getattr(error.orig, "__cause__", None)
+    return str(getattr(cause, "constraint_name", None) or "")
+
+
+def _translate_state(state: str, error: DBAPIError) -> RepositoryError:
+    if state[:2] == INVALID_VALUE_CLASS:
+        return InvalidValueError(state)
+    if (
+        error.connection_invalidated
+        or state[:2] in TRANSIENT_CLASSES
+        or state in TRANSIENT_STATES
+        or not state  # The driver itself gave up: no answer came, so there is no state.
+    ):
+        return DatabaseUnavailable(state or type(error.orig).__name__)
+    return DatabaseError(state)

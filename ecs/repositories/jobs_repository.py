@@ -1,0 +1,81 @@
+"""Reads and writes of background jobs."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ecs.domain.jobs import Job, JobStatus
+
+_COLUMNS: Final = (
+    "id, kind, user_id, status, attempts, result, error_code, error_message, created_at,"
+    " finished_at"
+)
+_ADD: Final = text(
+    "INSERT INTO jobs (id, kind, user_id, status) VALUES (:id, :kind, :user_id, 'queued')"
+)
+_FIND: Final = text(f"SELECT {_COLUMNS} FROM jobs WHERE id = :id AND user_id = :user_id")  # noqa: S608  (constant)
+_START: Final = text(
+    "UPDATE jobs SET status = 'running', attempts = attempts + 1,"
+    " started_at = coalesce(started_at, now())"
+    " WHERE id = :id AND status IN ('queued', 'running') RETURNING attempts"
+)
+_HOLD: Final = text(
+    f"SELECT {_COLUMNS} FROM jobs"  # noqa: S608  (constant)
+    " WHERE id = :id AND status IN ('queued', 'running') FOR UPDATE SKIP LOCKED"
+)
+_FINISH: Final = text("""
+UPDATE jobs SET status = :status, result = CAST(:result AS jsonb), error_code = :error_code,
+    error_message = :error_message, finished_at = now()
+WHERE id = :id AND status IN ('queued', 'running')
+""")
+
+
+class JobsRepository:
+    """Background jobs, as stored."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, job_id: UUID, *, kind: str, user_id: UUID) -> None:
+        """Store a job that is still to be carried to its queue."""
+        await self._session.execute(_ADD, {"id": job_id, "kind": kind, "user_id": user_id})
+
+    async def find(self, job_id: UUID, *, user_id: UUID) -> Job | None:
+        """Return the job if it is this person's, or None."""
+        found = await self._session.execute(_FIND, {"id": job_id, "user_id": user_id})
+        row = found.one_or_none()
+        return None if row is None else _job(row)
+
+    async def start(self, job_id: UUID) -> int | None:
+        """Count one more attempt and return which it is; None when there is nothing left to do."""
+        return (await self._session.execute(_START, {"id": job_id})).scalar_one_or_none()
+
+    async def hold(self, job_id: UUID) -> Job | None:
+        """
+        Hold an unfinished job until the transaction ends.
+
+        None when it is finished, or when somebody else holds it. The sweeper takes a job that
+        nobody holds for lost, so whoever works on one keeps it held all the while.
+        """
+        row = (await self._session.execute(_HOLD, {"id": job_id})).one_or_none()
+        return None if row is None else _job(row)
+
+    async def succeed(self, job_id: UUID, *, result: Mapping[str, Any]) -> None:
+        """Note that the work is done."""
+        await self._finish(job_id, status=JobStatus.SUCCEEDED, result=json.dumps(dict(result)))
+
+    async def fail(self, job_id: UUID, *, code: str, message: str) -> None:
+        """Note that the work will not be done, and why."""
+        await self._finish(job_id, status=JobStatus.FAILED, error_code=code, error_message=message)
+
+    async def _finish(self, job_id: UUID, *, status: JobStatus, **values: str) -> None:
+        blank = {"result": None, "error_code": None, "error_message": None}
+        await self._session.execute(_FINISH, blank | values | {"id": job_id, "status": str(status)})
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(**{**row._mapping, "status": JobStatus(row.status)})

@@ -1,0 +1,129 @@
+"""Reads and writes of the outbox. ``LISTEN outbox`` hears of each new row at commit."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ecs.domain.events import Event, OutboxMessage
+from ecs.repositories.results import rowcount
+
+CHANNEL: Final = "outbox"
+FAILURES_MAX: Final = 10
+
+_ADD: Final = text("""
+WITH written AS (
+    INSERT INTO outbox_events (id, name, kind, destination, payload, request_id)
+    VALUES (:id, :name, :kind, :destination, CAST(:payload AS jsonb), :request_id)
+)
+SELECT pg_notify('outbox', :destination)
+""")
+_TAKE: Final = text("""
+SELECT id, name, kind, destination, payload, request_id, attempt FROM outbox_events
+WHERE destination = :destination AND published_at IS NULL AND parked_at IS NULL
+  AND available_at <= now()
+ORDER BY available_at LIMIT :limit
+FOR UPDATE SKIP LOCKED
+""")
+_MARK_PUBLISHED: Final = text(
+    "UPDATE outbox_events SET published_at = clock_timestamp(), last_error = NULL"
+    " WHERE id = ANY(CAST(:ids AS uuid[]))"
+)
+_MARK_FAILED: Final = text("""
+UPDATE outbox_events
+SET failures = outbox_events.failures + 1, last_error = f.reason,
+    available_at = now() + make_interval(secs => least(power(2, outbox_events.failures), 60)),
+    parked_at = CASE WHEN outbox_events.failures + 1 >= :failures_max THEN now() END
+FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS f (id, reason)
+WHERE outbox_events.id = f.id
+RETURNING outbox_events.id, parked_at IS NOT NULL AS parked
+""")
+_RETRY: Final = text("""
+UPDATE outbox_events
+SET published_at = NULL, attempt = attempt + 1, available_at = now() + CAST(:pause AS interval)
+WHERE id = :event_id
+""")
+# A job in progress holds the lock of its row, so a lost one is a job nobody holds. The pause
+# doubles with each attempt, so that a long queue is not flooded with copies of itself.
+_REDISPATCH_LOST: Final = text("""
+WITH lost AS (
+    SELECT j.id FROM jobs j JOIN outbox_events o ON o.id = j.id
+    WHERE j.status IN ('queued', 'running')
+      AND o.published_at < now() - CAST(:patience AS interval) * least(power(2, o.attempt - 1), 32)
+    ORDER BY j.id LIMIT :limit
+    FOR UPDATE OF j SKIP LOCKED
+)
+UPDATE outbox_events o SET published_at = NULL, available_at = now(), attempt = o.attempt + 1
+FROM lost WHERE o.id = lost.id
+RETURNING o.id
+""")
+_CLEAN: Final = text("""
+DELETE FROM outbox_events WHERE id IN (
+    SELECT o.id FROM outbox_events o
+    WHERE o.published_at < now() - CAST(:age AS interval)
+      AND NOT EXISTS (
+          SELECT FROM jobs j WHERE j.id = o.id AND j.status IN ('queued', 'running'))
+    LIMIT :limit FOR UPDATE SKIP LOCKED)
+""")
+
+
+class OutboxRepository:
+    """Events waiting to be carried away."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, event: Event, *, event_id: UUID, request_id: str | None) -> None:
+        """Write ``event`` next to the change that caused it."""
+        payload = {field.name: str(getattr(event, field.name)) for field in fields(event)}
+        await self._session.execute(
+            _ADD,
+            {
+                "id": event_id,
+                "name": event.name,
+                "kind": event.kind,
+                "destination": event.destination,
+                "payload": json.dumps(payload),
+                "request_id": request_id,
+            },
+        )
+
+    async def take(self, destination: str, *, limit: int) -> list[OutboxMessage]:
+        """Lock and return the waiting events that nobody else is carrying."""
+        rows = await self._session.execute(_TAKE, {"destination": destination, "limit": limit})
+        return [OutboxMessage(**row._mapping) for row in rows]
+
+    async def mark_published(self, ids: Sequence[UUID]) -> None:
+        """Remember that the destination has confirmed these."""
+        await self._session.execute(_MARK_PUBLISHED, {"ids": list(ids)})
+
+    async def mark_failed(self, reasons: Mapping[UUID, str]) -> list[UUID]:
+        """Note one more failure of each; return those that are parked for it."""
+        rows = await self._session.execute(
+            _MARK_FAILED,
+            {
+                "ids": list(reasons),
+                "reasons": list(reasons.values()),
+                "failures_max": FAILURES_MAX,
+            },
+        )
+        return [row.id for row in rows if row.parked]
+
+    async def retry(self, event_id: UUID, *, pause: timedelta) -> None:
+        """Have the event carried again after ``pause``."""
+        await self._session.execute(_RETRY, {"event_id": event_id, "pause": pause})
+
+    async def redispatch_lost(self, *, patience: timedelta, limit: int) -> list[UUID]:
+        """Have jobs carried again that were handed over long ago and that nobody works on."""
+        rows = await self._session.execute(_REDISPATCH_LOST, {"patience": patience, "limit": limit})
+        return list(rows.scalars())
+
+    async def remove_published(self, *, older_than: timedelta, limit: int) -> int:
+        """Delete up to ``limit`` events that are done with; return how many."""
+        deleted = await self._session.execute(_CLEAN, {"age": older_than, "limit": limit})
+        return rowcount(deleted)

@@ -1,0 +1,35 @@
+"""What the application's database role may do to each table. Set anew after each migration."""
+
+from typing import Final
+
+READ_ONLY: Final = "SELECT"
+APPEND_ONLY: Final = "SELECT, INSERT"
+READ_WRITE: Final = "SELECT, INSERT, UPDATE"
+WITH_CLEANING: Final = "SELECT, INSERT, UPDATE, DELETE"
+
+PRIVILEGES: Final[dict[str, str]] = {
+    "alembic_version": READ_ONLY,
+    "clients": READ_ONLY,
+    "credit_accounts": READ_WRITE,
+    "credit_offers": READ_WRITE,
+    "jobs": READ_WRITE,
+    "notifications": READ_WRITE,
+    "outbox_events": WITH_CLEANING,
+    "processed_messages": "SELECT, INSERT, DELETE",
+    "risk_assessments": APPEND_ONLY,
+    "transactions": APPEND_ONLY,
+    "users": READ_WRITE,
+}
+
+
+def grant_statements(role: str) -> list[str]:
+    """Return the SQL that gives ``role`` exactly these rights on the tables that exist."""
+    quoted = '"' + role.replace('"', '""') + '"'
+    statements = [f"GRANT USAGE ON SCHEMA public TO {quoted}"]
+    for table, rights in sorted(PRIVILEGES.items()):
+        statements.append(
+            f"DO $$ BEGIN IF to_regclass('public.{table}') IS NOT NULL THEN"  # noqa: S608  (our own names)
+            f" REVOKE ALL ON {table} FROM {quoted}; GRANT {rights} ON {table} TO {quoted};"
+            " END IF; END $$"
+        )
+    return statements

@@ -1,0 +1,115 @@
+"""Writes of transactions: a whole batch in one statement."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ecs.domain.transactions import IncomingTransaction, Verdict
+
+# Of equal ids in one batch the first known person's item wins; the others are held against it.
+# Rows are written in the order of their ids, so that two batches cannot deadlock.
+_INGEST: Final = text("""
+WITH incoming AS (
+    SELECT * FROM unnest(
+        CAST(:indexes AS int[]), CAST(:ids AS uuid[]), CAST(:transaction_ids AS uuid[]),
+        CAST(:user_ids AS uuid[]), CAST(:occurred_at AS timestamptz[]),
+        CAST(:amounts AS bigint[]), CAST(:currencies AS text[]), CAST(:categories AS text[])
+    ) AS t (index, id, transaction_id, user_id, occurred_at, amount_minor, currency, category)
+), known AS (
+    SELECT incoming.* FROM incoming JOIN users ON users.id = incoming.user_id
+), winner AS (
+    SELECT DISTINCT ON (transaction_id) * FROM known ORDER BY transaction_id, index
+), written AS (
+    INSERT INTO transactions
+        (id, client_id, transaction_id, user_id, occurred_at, amount_minor, currency, category)
+    SELECT id, :client_id, transaction_id, user_id, occurred_at, amount_minor, currency, category
+    FROM winner ORDER BY transaction_id
+    ON CONFLICT ON CONSTRAINT transactions_once_per_client DO NOTHING
+    RETURNING id
+)
+SELECT incoming.index,
+       known.index IS NOT NULL AS is_known,
+       written.id IS NOT NULL AND winner.index = incoming.index AS is_written,
+       written.id IS NOT NULL OR stored.id IS NOT NULL AS is_seen,
+       (incoming.user_id, incoming.occurred_at, incoming.amount_minor, incoming.currency,
+        incoming.category)
+       IS NOT DISTINCT FROM
+       (coalesce(stored.user_id, winner.user_id), coalesce(stored.occurred_at, winner.occurred_at),
+        coalesce(stored.amount_minor, winner.amount_minor),
+        coalesce(stored.currency, winner.currency),
+        CASE WHEN stored.id IS NULL THEN winner.category ELSE stored.category END) AS is_equal
+FROM incoming
+LEFT JOIN known ON known.index = incoming.index
+LEFT JOIN winner ON winner.transaction_id = incoming.transaction_id
+LEFT JOIN written ON written.id = winner.id
+LEFT JOIN transactions AS stored
+       ON stored.client_id = :client_id AND stored.transaction_id = incoming.transaction_id
+ORDER BY incoming.index
+""")
+
+
+class TransactionsRepository:
+    """Movements of money."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def ingest(
+        self, items: Sequence[IncomingTransaction], *, client_id: UUID, ids: Sequence[UUID]
+    ) -> dict[int, Verdict]:
+        """
+        Store what is new in one round trip; return a verdict for each item's index.
+
+        ``ids`` are the row ids to use, one an item.
+        """
+        verdicts = await self._ingest_once(items, client_id=client_id, ids=ids)
+        unseen = {index for index, verdict in verdicts.items() if verdict is None}
+        if unseen:  # Stored by a transaction that committed after our snapshot: look again.
+            again = [
+                (item, row_id)
+                for item, row_id in zip(items, ids, strict=True)
+                if item.index in unseen
+            ]
+            verdicts |= await self._ingest_once(
+                [item for item, _ in again],
+                client_id=client_id,
+                ids=[row_id for _, row_id in again],
+            )
+        return {index: verdict or Verdict.ID_CONFLICT for index, verdict in verdicts.items()}
+
+    async def _ingest_once(
+        self, items: Sequence[IncomingTransaction], *, client_id: UUID, ids: Sequence[UUID]
+    ) -> dict[int, Verdict | None]:
+        rows = await self._session.execute(
+            _INGEST,
+            {
+                "client_id": client_id,
+                "ids": list(ids),
+                "indexes": [item.index for item in items],
+                "transaction_ids": [item.transaction_id for item in items],
+                "user_ids": [item.user_id for item in items],
+                "occurred_at": [item.occurred_at for item in items],
+                "amounts": [item.amount_minor for item in items],
+                "currencies": [item.currency for item in items],
+                "categories": [item.category for item in items],
+            },
+        )
+        return {
+            row.index: _verdict(
+                known=row.is_known, written=row.is_written, seen=row.is_seen, equal=row.is_equal
+            )
+            for row in rows
+        }
+
+
+def _verdict(*, known: bool, written: bool, seen: bool, equal: bool) -> Verdict | None:
+    if not known:
+        return Verdict.UNKNOWN_USER
+    if written:
+        return Verdict.ACCEPTED
+    if not seen:
+        return None
+    return Verdict.DUPLICATE if equal else Verdict.ID_CONFLICT

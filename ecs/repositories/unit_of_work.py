@@ -1,0 +1,65 @@
+"""One business transaction: a session and the repositories that share it."""
+
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from ecs.repositories.auth_repository import AuthRepository
+from ecs.repositories.credit_repository import CreditRepository
+from ecs.repositories.database import translate
+from ecs.repositories.jobs_repository import JobsRepository
+from ecs.repositories.notifications_repository import NotificationsRepository
+from ecs.repositories.outbox_repository import OutboxRepository
+from ecs.repositories.processed_messages_repository import ProcessedMessagesRepository
+from ecs.repositories.transactions_repository import TransactionsRepository
+
+
+class UnitOfWork:
+    """
+    All or nothing.
+
+    Leaving the block without ``commit()`` rolls everything back. Errors of the driver leave it as
+    ``RepositoryError``s.
+    """
+
+    auth: AuthRepository
+    credit: CreditRepository
+    jobs: JobsRepository
+    notifications: NotificationsRepository
+    outbox: OutboxRepository
+    processed_messages: ProcessedMessagesRepository
+    transactions: TransactionsRepository
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+        self._sessions = sessions
+
+    async def __aenter__(self) -> Self:
+        self._session = self._sessions()
+        self.auth = AuthRepository(self._session)
+        self.credit = CreditRepository(self._session)
+        self.jobs = JobsRepository(self._session)
+        self.notifications = NotificationsRepository(self._session)
+        self.outbox = OutboxRepository(self._session)
+        self.processed_messages = ProcessedMessagesRepository(self._session)
+        self.transactions = TransactionsRepository(self._session)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._session.close()  # Rolls back whatever was not committed.
+        except Exception as closing:  # The connection is gone; what happened before says more.
+            if exc is None:
+                raise translate(closing) or closing from closing
+        translated = translate(exc) if exc is not None else None
+        if translated is not None:
+            raise translated from exc
+
+    async def commit(self) -> None:
+        """Make every change of this unit of work durable."""
+        await self._session.commit()

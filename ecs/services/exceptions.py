@@ -1,0 +1,190 @@
+"""
+What the services refuse. HTTP knows only the families; workers share them.
+
+* BusinessLogicError   understood and refused                          422
+  x Invalid            a well-formed value that makes no sense here    422
+  x Missing            not there, or not for this caller               404
+    + UserNotFound OfferNotFound JobNotFound AccountNotFound NotificationNotFound
+  x Conflict           there, but its state forbids the request        409
+    + EmailTaken AccountExists OfferExpired OfferDenied OfferReferred OfferVoid
+  x TooLarge           more than one request may ask for               413
+  x Unauthenticated    the token says nothing we believe               401
+  x Forbidden          known, but not allowed                          403
+  x Busy               come back later                                 503
+
+* RepositoryError (see ``ecs.repositories.exceptions``): the failures of the database that the
+  callers of a service may have to tell apart, named here because only services reach repositories.
+"""
+
+from typing import ClassVar
+
+from ecs.repositories.exceptions import DatabaseUnavailable, InvalidValueError, RepositoryError
+
+__all__ = [
+    "AccountExists",
+    "AccountNotFound",
+    "BusinessLogicError",
+    "Busy",
+    "Conflict",
+    "DatabaseUnavailable",
+    "EmailTaken",
+    "Forbidden",
+    "Invalid",
+    "InvalidValueError",
+    "JobNotFound",
+    "Missing",
+    "NotificationNotFound",
+    "OfferDenied",
+    "OfferExpired",
+    "OfferNotFound",
+    "OfferReferred",
+    "OfferVoid",
+    "RepositoryError",
+    "TooLarge",
+    "Unauthenticated",
+    "UserNotFound",
+]
+
+
+class BusinessLogicError(Exception):
+    """
+    A request that was understood and refused. Carries a stable code, never an HTTP status.
+
+    ``detail`` is a constant of the class: a caller reads it, so it never holds an id or a value.
+    ``context`` is for developers; it is shown in development only.
+    """
+
+    code: ClassVar[str] = "business_rule"
+    detail: ClassVar[str] = "A business rule forbids this request."
+
+    def __init__(self, **context: object) -> None:
+        super().__init__(self.code)
+        self.context = context
+
+
+class Invalid(BusinessLogicError):
+    """A value is well-formed but makes no sense here; ``pointer`` (RFC 6901) says which."""
+
+    code = "invalid_value"
+    detail = "A value of the request is not acceptable."
+    pointer: ClassVar[str] = ""
+
+
+class Missing(BusinessLogicError):
+    """The thing asked for does not exist, or not for this caller: nobody can tell which."""
+
+    code = "not_found"
+    detail = "There is no such thing, or it is not yours."
+
+
+class Conflict(BusinessLogicError):
+    """The thing exists, but its state forbids the request."""
+
+    code = "conflict"
+    detail = "The present state forbids this request."
+
+
+class TooLarge(BusinessLogicError):
+    """The request asks for more than one request may."""
+
+    code = "payload_too_large"
+    detail = "The request holds too much; send it in smaller parts."
+
+
+class Unauthenticated(BusinessLogicError):
+    """The token is not one we believe. One body for every cause."""
+
+    code = "invalid_token"
+    detail = "The access token is not valid; ask /token for a new one."
+
+
+class Forbidden(BusinessLogicError):
+    """The caller is known and may not do this."""
+
+    code = "forbidden"
+    detail = "You may not do this."
+
+
+class Busy(BusinessLogicError):
+    """The system cannot do this now; the same request may succeed in a moment."""
+
+    code = "busy"
+    detail = "The service is busy; try again in a moment."
+    retry_after_seconds: ClassVar[int] = 1
+
+
+class UserNotFound(Missing):
+    """There is no such person any more."""
+
+    code = "not_found"
+    detail = "There is no such person."
+
+
+class OfferNotFound(Missing):
+    """No such offer for this person."""
+
+    code = "offer_not_found"
+    detail = "There is no such offer, or it is not yours."
+
+
+class JobNotFound(Missing):
+    """No such job for this person."""
+
+    code = "job_not_found"
+    detail = "There is no such job, or it is not yours."
+
+
+class AccountNotFound(Missing):
+    """This person has no open account."""
+
+    code = "no_account"
+    detail = "You have no credit account; accept an offer to get one."
+
+
+class NotificationNotFound(Missing):
+    """No such notification for this person."""
+
+    code = "notification_not_found"
+    detail = "There is no such notification, or it is not yours."
+
+
+class EmailTaken(Conflict):
+    """Somebody registered with this address before."""
+
+    code = "email_taken"
+    detail = "This e-mail address is taken; log in, or register with another one."
+
+
+class AccountExists(Conflict):
+    """This person has an active account already."""
+
+    code = "account_exists"
+    detail = "You already have an active credit account."
+
+
+class OfferExpired(Conflict):
+    """The offer's time is over."""
+
+    code = "offer_expired"
+    detail = "The offer has expired; apply again for a new one."
+
+
+class OfferDenied(Conflict):
+    """The decision was a denial."""
+
+    code = "offer_denied"
+    detail = "This decision was a denial; there is nothing to accept."
+
+
+class OfferReferred(Conflict):
+    """The decision was a referral."""
+
+    code = "offer_referred"
+    detail = "This application was referred; there is nothing to accept yet."
+
+
+class OfferVoid(Conflict):
+    """The offer was closed because a rule no longer held."""
+
+    code = "offer_void"
+    detail = "The offer is closed; apply again for a new one."

@@ -1,0 +1,89 @@
+"""Carries events from the outbox to their destinations, and finds the work that got lost."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from ecs.repositories.outbox_listener import OutboxListener
+from ecs.repositories.unit_of_work import UnitOfWork
+from ecs.services.ports import Publisher
+
+log = structlog.get_logger(__name__)
+
+BATCH_MAX: Final = 200
+PATIENCE: Final = timedelta(seconds=10)
+PUBLISHED_AGE_MAX: Final = timedelta(days=7)
+PROCESSED_AGE_MAX: Final = timedelta(days=30)
+CLEAN_BATCH: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxService:
+    """
+    At-least-once delivery.
+
+    ``publishers`` has one entry for each scheme of a destination: ``rq`` of ``rq:accounts``.
+    """
+
+    unit_of_work: Callable[[], UnitOfWork]
+    publishers: Mapping[str, Publisher]
+    listener: OutboxListener
+
+    async def relay(self, destination: str) -> int:
+        """
+        Carry what waits for ``destination``; return how many events were taken in hand.
+
+        Confirmed rows are marked even when others of the batch are refused.
+
+        Raises:
+            DestinationUnavailable: nobody answers there; nothing was marked.
+        """
+        publisher = self.publishers[destination.partition(":")[0]]
+        async with self.unit_of_work() as uow:
+            messages = await uow.outbox.take(destination, limit=BATCH_MAX)
+            if not messages:
+                return 0
+            refused = await publisher.publish(messages)
+            confirmed = [message for message in messages if message.id not in refused]
+            await uow.outbox.mark_published([message.id for message in confirmed])
+            parked = await uow.outbox.mark_failed(refused) if refused else []
+            await uow.commit()
+        for message in confirmed:
+            log.info(
+                "outbox.published",
+                event_id=str(message.id),
+                event_name=message.name,
+                destination=destination,
+                attempt=message.attempt,
+                request_id=message.request_id,
+            )
+        for event_id, reason in refused.items():
+            log.warning("outbox.refused", event_id=str(event_id), reason=reason)
+        for event_id in parked:
+            log.error("outbox.parked", event_id=str(event_id), destination=destination)
+        return len(messages)
+
+    async def redispatch_lost(self) -> int:
+        """Have jobs carried again that were handed over, are unfinished, and that nobody holds."""
+        async with self.unit_of_work() as uow:
+            lost = await uow.outbox.redispatch_lost(patience=PATIENCE, limit=BATCH_MAX)
+            await uow.commit()
+        for job_id in lost:
+            log.warning("jobs.redispatched", job_id=str(job_id))
+        return len(lost)
+
+    async def clean_up(self) -> int:
+        """Delete one batch of what nobody will ask for again; return how many rows went."""
+        async with self.unit_of_work() as uow:
+            events = await uow.outbox.remove_published(
+                older_than=PUBLISHED_AGE_MAX, limit=CLEAN_BATCH
+            )
+            memories = await uow.processed_messages.forget(
+                older_than=PROCESSED_AGE_MAX, limit=CLEAN_BATCH
+            )
+            await uow.commit()
+        log.info("outbox.cleaned", events=events, processed_messages=memories)
+        return events + memories

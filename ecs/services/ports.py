@@ -1,0 +1,91 @@
+"""What the services need from the world outside this process."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from ecs.domain.events import OutboxMessage
+from ecs.domain.principal import Claims, PrincipalKind
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def __call__(self) -> datetime:
+        """Return the current time, with its zone."""
+
+
+class NewId(Protocol):
+    """Makes identifiers."""
+
+    def __call__(self) -> UUID:
+        """Return an id that never was before and sorts behind older ones."""
+
+
+class Publisher(Protocol):
+    """Hands events to one kind of destination."""
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> Mapping[UUID, str]:
+        """
+        Return once every message is confirmed or refused; what is returned is the refusals.
+
+        Raises:
+            DestinationUnavailable: nobody answered; the messages stay where they are.
+        """
+
+
+class Tokens(Protocol):
+    """Signs access tokens and reads them back."""
+
+    def sign(  # noqa: PLR0913  (a token's claims)
+        self,
+        *,
+        subject: UUID,
+        kind: PrincipalKind,
+        scopes: frozenset[str],
+        token_version: int,
+        issued_at: datetime,
+        expires_seconds: int,
+        token_id: UUID,
+    ) -> str:
+        """Return a signed token."""
+
+    def verify(self, token: str, *, now: datetime) -> Claims:
+        """Return what ``token`` says, or raise ``InvalidToken``."""
+
+
+class Passwords(Protocol):
+    """Hashes passwords, slowly on purpose, a few at a time."""
+
+    async def hash(self, password: str) -> str:
+        """Return the hash to keep, or raise ``HasherBusy``."""
+
+    async def verify(self, password: str, password_hash: str) -> bool:
+        """Return whether they belong together, or raise ``HasherBusy``."""
+
+    async def verify_nothing(self) -> None:
+        """Take the time of a verification, for an account that does not exist."""
+
+    def needs_update(self, password_hash: str) -> bool:
+        """Return whether the hash was made with older parameters."""
+
+
+class ClientSecrets(Protocol):
+    """Makes and checks the secrets of client programs."""
+
+    def new(self) -> str:
+        """Return a new random secret."""
+
+    def digest(self, secret: str) -> bytes:
+        """Return what to keep of a secret: its HMAC, 32 bytes."""
+
+    def matches(self, secret: str, digest: bytes) -> bool:
+        """Return whether they belong together, in constant time."""
+
+
+class Probe(Protocol):
+    """Asks a dependency whether it is there."""
+
+    async def __call__(self) -> bool:
+        """Return whether it answered in time; never raise."""

@@ -1,0 +1,84 @@
+"""How Alembic reaches the database: as the owner, over asyncpg, one migration at a time."""
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlmodel import SQLModel
+
+from ecs.repositories import tables  # noqa: F401  (registers every table)
+from ecs.repositories.privileges import grant_statements
+
+MIGRATION_LOCK = 4_127_301_955  # Any constant: a second upgrade waits for the first.
+
+
+def url(variable: str) -> str | None:
+    """Return a database URL of the environment, with the asynchronous driver."""
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    return (
+        make_url(value).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+    )
+
+
+def owner_url() -> str:
+    """Return where to migrate, or stop with the way out."""
+    found = url("DB_OWNER_URL") or url("DB_URL")
+    if found is None:
+        raise SystemExit("Set DB_OWNER_URL to the owner's database URL (postgresql://...).")
+    return found
+
+
+def application_role() -> str | None:
+    """Return the role that the application connects as, when it is not the owner itself."""
+    application = url("DB_URL")
+    if application is None:
+        return os.environ.get("DB_APPLICATION_ROLE")
+    role = make_url(application).username
+    return None if role == make_url(owner_url()).username else role
+
+
+def sortable_revision(_: Any, __: Any, directives: list[Any]) -> None:
+    """Name revisions by the minute, so that a later one always sorts behind."""
+    if directives:
+        directives[0].rev_id = f"{datetime.now(UTC):%Y%m%d%H%M}"
+
+
+def migrate(connection: Connection) -> None:
+    """Run the asked-for migrations in one transaction, then set the application's rights."""
+    context.configure(
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        compare_type=True,
+        compare_server_default=True,
+        process_revision_directives=sortable_revision,
+    )
+    with context.begin_transaction():
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+        context.run_migrations()
+        role = application_role()
+        if role is not None:
+            for statement in grant_statements(role):
+                connection.execute(text(statement))
+
+
+async def main() -> None:
+    """Connect as the owner and migrate."""
+    engine = create_async_engine(owner_url(), poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+        await connection.commit()
+    await engine.dispose()
+
+
+if context.is_offline_mode():
+    raise SystemExit("Offline migrations are not built; run against a database.")
+asyncio.run(main())
