@@ -1,1 +1,1 @@
-"""Workers."""
+"""Processes behind the API: they translate queues into use cases."""

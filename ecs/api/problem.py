@@ -122,5 +122,7 @@ def problem_schemas() -> dict[str, Any]:
         for name, model in models
     }
     schemas["Problem"].pop("$defs")
-    schemas["Problem"]["properties"]["errors"]["items"] = {"$ref": "#/components/schemas/FieldError"}
+    schemas["Problem"]["properties"]["errors"]["items"] = {
+        "$ref": "#/components/schemas/FieldError"
+    }
     return schemas

@@ -1,6 +1,7 @@
 """Who is calling: a person, or a client program."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -24,3 +25,16 @@ class Principal:
     def lacks(self, scopes: frozenset[str]) -> frozenset[str]:
         """Return the scopes of ``scopes`` that this caller does not hold."""
         return scopes - self.scopes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a token says, once its signature, its time and its form were found good."""
+
+    subject: UUID
+    kind: PrincipalKind
+    scopes: frozenset[str]
+    token_version: int
+    token_id: UUID
+    issued_at: datetime
+    expires_at: datetime

@@ -5,7 +5,7 @@ import secrets
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from passlib.hash import argon2
 
@@ -38,7 +38,7 @@ class PasswordHasher:
         with warnings.catch_warnings():
             # passlib reads argon2.__version__, which argon2-cffi has deprecated.
             warnings.simplefilter("ignore", DeprecationWarning)
-            self._scheme = argon2.using(
+            self._scheme: Any = argon2.using(  # type: ignore[no-untyped-call]  # stubs lag behind
                 type="ID", rounds=time_cost, memory_cost=memory_cost_kib, parallelism=PARALLELISM
             )
             self._dummy_hash: str = self._scheme.hash(secrets.token_urlsafe(16))

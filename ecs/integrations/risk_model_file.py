@@ -15,7 +15,7 @@ from ecs.integrations.exceptions import RiskModelError
 
 POLICY_FILE: Final = "credit-1.0.0.json"
 # The policy names the card it is made for by digest; the policy's own digest is registered here.
-POLICY_SHA256: Final = "b9d432ae6198e58a3498dd2ed51df3d8820d6400701b5ea53cf8fe0cd661c33c"
+POLICY_SHA256: Final = "609dc5fb04e23b4783e0bf094debb528a22e86748dcaddd8eb83fa6baa83641e"
 
 Parsed = TypeVar("Parsed")
 

@@ -10,7 +10,6 @@ checked here, against a clock that is an argument.
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -20,7 +19,7 @@ import jiter
 from jose import jwk, jws
 from jose.backends.base import Key
 
-from ecs.domain.principal import PrincipalKind
+from ecs.domain.principal import Claims, PrincipalKind
 from ecs.integrations.exceptions import InvalidToken
 
 TOKEN_TYPE: Final = "at+jwt"  # noqa: S105  (RFC 9068's media type, no secret)
@@ -33,23 +32,10 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 section 3.3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
-    """What a token says, once its signature, its time and its form were found good."""
-
-    subject: UUID
-    kind: PrincipalKind
-    scopes: frozenset[str]
-    token_version: int
-    token_id: UUID
-    issued_at: datetime
-    expires_at: datetime
-
-
 class TokenSigner:
     """Signs with the active key; verifies with every key of the ring, one algorithm only."""
 
-    def __init__(  # noqa: PLR0913  (one value per fact that both sides must agree on)
+    def __init__(
         self,
         *,
         keyring: Mapping[str, str],
@@ -97,7 +83,7 @@ class TokenSigner:
         }
         headers = {"kid": self._active_kid, "typ": TOKEN_TYPE}
         key = self._keys[self._active_kid]
-        return str(jws.sign(claims, key, headers=headers, algorithm=self._algorithm))  # type: ignore[arg-type]  # the stubs do not know Key objects
+        return str(jws.sign(claims, key, headers=headers, algorithm=self._algorithm))
 
     def verify(self, token: str, *, now: datetime) -> Claims:
         """Return what a good token says; raise ``InvalidToken`` for every other one."""

@@ -1,8 +1,7 @@
 """Reads and writes of decisions, offers and accounts."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,8 +15,10 @@ from ecs.domain.credit.agreements import (
     OfferStatus,
     StoredAssessment,
 )
+from ecs.domain.credit.decision import Decision
 from ecs.domain.credit.history import TransactionHistory
 from ecs.domain.money import Money
+from ecs.repositories.decision_values import assessment_values, offer_values
 
 # "offered" ends by the database's clock, swept or not.
 _OFFER_COLUMNS: Final = """
@@ -126,23 +127,6 @@ class ApplicantFile:
     history: TransactionHistory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewOffer:
-    """A decision about to be stored; the terms are all there or all None."""
-
-    id: UUID
-    user_id: UUID
-    assessment_id: UUID
-    status: OfferStatus
-    credit_type: str | None
-    credit_limit_minor: int | None
-    apr: Decimal | None
-    currency: str
-    tenor_months: int | None
-    expires_at: datetime | None
-    created_at: datetime
-
-
 class CreditRepository:
     """Decisions, offers and accounts, as stored."""
 
@@ -182,14 +166,35 @@ class CreditRepository:
             ),
         )
 
-    async def add_assessment(self, values: dict[str, Any]) -> None:
-        """Append to the record of decisions; ``values`` name its columns."""
-        await self._session.execute(_ADD_ASSESSMENT, values)
-
-    async def add_offer(self, offer: NewOffer) -> None:
-        """Store what an application came to."""
-        values = {name: getattr(offer, name) for name in NewOffer.__slots__}
-        await self._session.execute(_ADD_OFFER, values)
+    async def add_decision(  # noqa: PLR0913  (the identity of two rows)
+        self,
+        decision: Decision,
+        *,
+        offer_id: UUID,
+        assessment_id: UUID,
+        user_id: UUID,
+        request_id: str | None,
+        currency: str,
+        lifetime: timedelta,
+    ) -> None:
+        """Append to the record of decisions, and store what the application came to."""
+        await self._session.execute(
+            _ADD_ASSESSMENT,
+            assessment_values(
+                decision, assessment_id=assessment_id, user_id=user_id, request_id=request_id
+            ),
+        )
+        await self._session.execute(
+            _ADD_OFFER,
+            offer_values(
+                decision,
+                offer_id=offer_id,
+                user_id=user_id,
+                assessment_id=assessment_id,
+                currency=currency,
+                lifetime=lifetime,
+            ),
+        )
 
     async def find_offer(self, offer_id: UUID, *, user_id: UUID) -> CreditOffer | None:
         """Return the decision if it is this person's, or None."""

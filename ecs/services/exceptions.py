@@ -11,6 +11,8 @@ What the services refuse. HTTP knows only the families; workers share them.
   x Unauthenticated    the token says nothing we believe               401
   x Forbidden          known, but not allowed                          403
   x Busy               come back later                                 503
+  x TokenRefused       RFC 6749's refusals, answered in its own form   400, 401
+    + InvalidGrant InvalidClient InvalidScope
 
 * RepositoryError (see ``ecs.repositories.exceptions``): the failures of the database that the
   callers of a service may have to tell apart, named here because only services reach repositories.
@@ -18,6 +20,7 @@ What the services refuse. HTTP knows only the families; workers share them.
 
 from typing import ClassVar
 
+from ecs.integrations.exceptions import DestinationUnavailable
 from ecs.repositories.exceptions import DatabaseUnavailable, InvalidValueError, RepositoryError
 
 __all__ = [
@@ -27,9 +30,13 @@ __all__ = [
     "Busy",
     "Conflict",
     "DatabaseUnavailable",
+    "DestinationUnavailable",
     "EmailTaken",
     "Forbidden",
     "Invalid",
+    "InvalidClient",
+    "InvalidGrant",
+    "InvalidScope",
     "InvalidValueError",
     "JobNotFound",
     "Missing",
@@ -40,6 +47,7 @@ __all__ = [
     "OfferReferred",
     "OfferVoid",
     "RepositoryError",
+    "TokenRefused",
     "TooLarge",
     "Unauthenticated",
     "UserNotFound",
@@ -188,3 +196,31 @@ class OfferVoid(Conflict):
 
     code = "offer_void"
     detail = "The offer is closed; apply again for a new one."
+
+
+class TokenRefused(BusinessLogicError):
+    """``/token`` says no; the codes are those of RFC 6749 section 5.2."""
+
+    code = "invalid_request"
+    detail = "The token request is malformed."
+
+
+class InvalidGrant(TokenRefused):
+    """Unknown person, wrong password or disabled: one answer for all."""
+
+    code = "invalid_grant"
+    detail = "The e-mail address or the password is wrong."
+
+
+class InvalidClient(TokenRefused):
+    """Unknown client, wrong secret or disabled: one answer for all."""
+
+    code = "invalid_client"
+    detail = "The client id or the client secret is wrong."
+
+
+class InvalidScope(TokenRefused):
+    """A scope was asked for that the caller does not hold."""
+
+    code = "invalid_scope"
+    detail = "A requested scope is unknown, or not yours to ask for."

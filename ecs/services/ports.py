@@ -61,26 +61,26 @@ class Passwords(Protocol):
     async def hash(self, password: str) -> str:
         """Return the hash to keep, or raise ``HasherBusy``."""
 
-    async def verify(self, password: str, password_hash: str) -> bool:
+    async def verify(self, password: str, hashed: str) -> bool:
         """Return whether they belong together, or raise ``HasherBusy``."""
 
-    async def verify_nothing(self) -> None:
+    async def verify_nothing(self, password: str) -> None:
         """Take the time of a verification, for an account that does not exist."""
 
-    def needs_update(self, password_hash: str) -> bool:
+    def needs_update(self, hashed: str) -> bool:
         """Return whether the hash was made with older parameters."""
 
 
 class ClientSecrets(Protocol):
     """Makes and checks the secrets of client programs."""
 
-    def new(self) -> str:
+    def make(self) -> str:
         """Return a new random secret."""
 
-    def digest(self, secret: str) -> bytes:
-        """Return what to keep of a secret: its HMAC, 32 bytes."""
+    def fingerprint(self, secret: str) -> bytes:
+        """Return the 32 bytes under which a secret is kept: its HMAC."""
 
-    def matches(self, secret: str, digest: bytes) -> bool:
+    def matches(self, secret: str, fingerprint: bytes) -> bool:
         """Return whether they belong together, in constant time."""
 
 

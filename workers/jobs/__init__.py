@@ -1,1 +1,1 @@
-"""Jobs."""
+"""What RQ calls, one module a domain."""

@@ -28,11 +28,25 @@ class TestMoney:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "1", "1.0", "1.000", "+1.00", ".50", "1,00", " 1.00", "1.00\n", "1e2.00", "٣.00"]
-        + ["1234567890123.00", "NaN", "--1.00"],
+        [
+            "",
+            "1",
+            "1.0",
+            "1.000",
+            "+1.00",
+            ".50",
+            "1,00",
+            " 1.00",
+            "1.00\n",
+            "1e2.00",
+            "\u0663.00",
+            "1234567890123.00",
+            "NaN",
+            "--1.00",
+        ],
     )
     def test_refuses_every_other_form_without_echoing_it(self, text: str) -> None:
-        with pytest.raises(ValueError, match="^not an amount with two decimals$"):
+        with pytest.raises(ValueError, match=r"^not an amount with two decimals$"):
             Money.parse(text)
 
     @pytest.mark.parametrize(
@@ -53,9 +67,7 @@ class TestMoney:
     def test_rounds_to_the_nearest_cent_half_to_even(self, amount: float, cents: int) -> None:
         assert Money.nearest(amount) == Money(cents)
 
-    @pytest.mark.parametrize(
-        ("factor", "cents"), [("0.5", 2), ("1.5", 8), ("0.3", 2), ("0.1", 0)]
-    )
+    @pytest.mark.parametrize(("factor", "cents"), [("0.5", 2), ("1.5", 8), ("0.3", 2), ("0.1", 0)])
     def test_scales_half_to_even(self, factor: str, cents: int) -> None:
         assert Money(5).times(Decimal(factor)) == Money(cents)
 

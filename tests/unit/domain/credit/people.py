@@ -41,9 +41,7 @@ def history(rows: Iterable[Row]) -> TransactionHistory:
 
 
 def evidence(rows: Iterable[Row], *, days: int = 30, tenure: timedelta = 0 * DAY) -> Evidence:
-    return gather_evidence(
-        history(rows), now=NOW, window_days=days, user_created_at=NOW - tenure
-    )
+    return gather_evidence(history(rows), now=NOW, window_days=days, user_created_at=NOW - tenure)
 
 
 def application(rows: Iterable[Row], **changes: Any) -> ApplicationInputs:
@@ -104,7 +102,7 @@ def vector(**values: float | None) -> FeatureVector:
         cash_share=0.0,
         tenure_months=12.0,
     )
-    return replace(plain, **values)
+    return replace(plain, **values)  # type: ignore[arg-type]  # only some may be None
 
 
 def known(features: FeatureVector, *, rows: int = 60, days: int = 30) -> Evidence:
@@ -114,7 +112,9 @@ def known(features: FeatureVector, *, rows: int = 60, days: int = 30) -> Evidenc
 GOOD_FLOWS = MonthlyFlows(inflow=6000.0, outflow=4800.0, debt_payments=600.0, essentials=3300.0)
 
 
-def any_rows(*, days: int = 30, at_least: int = 0, at_most: int = 40) -> st.SearchStrategy[list[Row]]:
+def any_rows(
+    *, days: int = 30, at_least: int = 0, at_most: int = 40
+) -> st.SearchStrategy[list[Row]]:
     row = st.tuples(
         st.timedeltas(min_value=timedelta(microseconds=1), max_value=days * DAY),
         st.integers(-1_000_000, 1_500_000).filter(bool),

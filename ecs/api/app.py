@@ -1,0 +1,57 @@
+"""The HTTP application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+from fastapi import FastAPI
+
+from ecs.api import docs_pages, error_handlers, middleware
+from ecs.api.routes import auth, credit, health, jobs, notifications, transactions
+from ecs.bootstrap import Application, application
+from ecs.config import Settings
+
+DESCRIPTION = (
+    "Decides about credit, explains the decision, and opens exactly one account for an accepted"
+    " offer."
+)
+ROUTERS = (
+    auth.router,
+    credit.router,
+    health.router,
+    jobs.router,
+    notifications.router,
+    transactions.router,
+)
+
+
+class State(TypedDict):
+    """What every request can reach through ``request.state``."""
+
+    ecs: Application
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return a new HTTP application. Nothing is opened until its lifespan starts."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with application(settings, name="api") as ecs:
+            yield {"ecs": ecs}
+
+    app = FastAPI(
+        title="Empathic Credit System",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    middleware.install(app, development=settings.development)
+    error_handlers.install(app, development=settings.development)
+    for router in ROUTERS:
+        app.include_router(router)
+    docs_pages.install(app)
+    return app

@@ -1,0 +1,207 @@
+"""
+What surrounds every request: an id, one canonical log line, a size limit, safe headers.
+
+Pure ASGI: behind Starlette's ``BaseHTTPMiddleware`` the context variables that an endpoint binds
+are not visible, and a client that goes away drains the connection pool.
+"""
+
+import ipaddress
+import re
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import ResponseValidationError
+from pydantic import ValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils.compat import uuid7
+
+from ecs.api.error_handlers import INTERNAL_ERROR, insides_of, problem_of
+from ecs.api.problem import REQUEST_ID_KEY, render
+from ecs.services.exceptions import TooLarge
+
+log = structlog.get_logger(__name__)
+
+BODY_BYTES_MAX: Final = 1_048_576
+USER_AGENT_CHARACTERS_MAX: Final = 120
+CLIENT_CLOSED_REQUEST: Final = 499  # Nginx's word for a client that went away
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+SAFE_HEADERS: Final[dict[str, str]] = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def install(app: FastAPI, *, development: bool, body_bytes_max: int = BODY_BYTES_MAX) -> None:
+    """Surround ``app``; ``development`` adds the stack to the answer of an unforeseen error."""
+    # The one added last is the outermost.
+    app.add_middleware(BodyLimitMiddleware, body_bytes_max=body_bytes_max)
+    app.add_middleware(RequestContextMiddleware, development=development)
+    app.add_middleware(SecurityHeadersMiddleware)
+
+
+class RequestContextMiddleware:
+    """Gives every request its id, its canonical log line and, if all else fails, its 500."""
+
+    def __init__(self, app: ASGIApp, *, development: bool) -> None:
+        self.app = app
+        self.development = development
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = Exchange(scope=scope, send=send, request_id=request_id_of(scope))
+        scope[REQUEST_ID_KEY] = exchange.request_id
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            try:
+                await self._answer(exchange, receive)
+            finally:
+                log.info("http.request", **exchange.summary())
+
+    async def _answer(self, exchange: "Exchange", receive: Receive) -> None:
+        try:
+            await self.app(exchange.scope, receive, exchange.send_with_id)
+        except ClientDisconnect:
+            return  # Nobody is left to be answered, and nothing is wrong with us.
+        except Exception as error:  # noqa: BLE001  (the last net under every request)
+            log_failure(error)
+            if exchange.status is None:
+                insides = insides_of(error) if self.development else None
+                response = render(INTERNAL_ERROR, scope=exchange.scope, insides=insides)
+                await response(exchange.scope, receive, exchange.send_with_id)
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request and what became of it."""
+
+    scope: Scope
+    send: Send
+    request_id: str
+    status: int | None = None
+    started_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.started_seconds = time.perf_counter()
+
+    async def send_with_id(self, message: Message) -> None:
+        """Pass a message on, with the request id in the head of the answer."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)["X-Request-ID"] = self.request_id
+        await self.send(message)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the canonical log line: never a raw path, a query or a body."""
+        agent = Headers(scope=self.scope).get("user-agent", "")
+        return {
+            "method": self.scope["method"],
+            "route": route_template(self.scope),
+            "status": self.status or CLIENT_CLOSED_REQUEST,
+            "duration_ms": round((time.perf_counter() - self.started_seconds) * 1000, 1),
+            "client": client_network(self.scope),
+            "user_agent": agent[:USER_AGENT_CHARACTERS_MAX],
+        }
+
+
+class BodyLimitMiddleware:
+    """
+    Refuses bodies beyond a limit, declared or streamed.
+
+    Starlette's own limit answers a declared one in plain text, whatever the handlers say.
+    """
+
+    def __init__(self, app: ASGIApp, *, body_bytes_max: int) -> None:
+        self.app = app
+        self.body_bytes_max = body_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if _declared_bytes(scope) > self.body_bytes_max:
+            await render(problem_of(TooLarge()), scope=scope)(scope, receive, send)
+            return
+        await self.app(scope, self._limited(receive), send)
+
+    def _limited(self, receive: Receive) -> Receive:
+        seen_bytes = 0
+
+        async def receive_limited() -> Message:
+            nonlocal seen_bytes
+            message = await receive()
+            seen_bytes += len(message.get("body", b""))
+            if seen_bytes > self.body_bytes_max:
+                # FastAPI passes its own kind of exception through wherever it reads a body.
+                raise HTTPException(status_code=413)
+            return message
+
+        return receive_limited
+
+
+class SecurityHeadersMiddleware:
+    """Adds the headers that keep an answer from being sniffed, framed, cached or run."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SAFE_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_safely)
+
+
+def request_id_of(scope: Scope) -> str:
+    """Return the client's request id when it is harmless, else a new one."""
+    offered = Headers(scope=scope).get("x-request-id", "")
+    return offered if REQUEST_ID.fullmatch(offered) else str(uuid7())
+
+
+def client_network(scope: Scope) -> str | None:
+    """Return the caller's address cut to /24 or /48: enough to see patterns, not a person."""
+    try:
+        address = ipaddress.ip_address((scope.get("client") or ("",))[0])
+    except ValueError:
+        return None
+    prefix = 24 if address.version == 4 else 48  # noqa: PLR2004  (IPv4)
+    return str(ipaddress.ip_network((address, prefix), strict=False))
+
+
+def route_template(scope: Scope) -> str | None:
+    """Return the path as the route spells it, or None when no route was found."""
+    # An included route knows its whole path only through FastAPI's context of the inclusion.
+    context = scope.get("fastapi", {}).get("effective_route_context")
+    for place in (context, scope.get("route")):
+        path = getattr(place, "path_format", None) or getattr(place, "path", None)
+        if path:
+            return str(path)
+    return None
+
+
+def log_failure(error: Exception) -> None:
+    """Log an unforeseen error with its stack, once."""
+    if isinstance(error, ValidationError | ResponseValidationError):
+        # Their texts repeat the values that did not fit.
+        stack = "".join(traceback.format_tb(error.__traceback__))
+        log.error("http.failed", error=type(error).__name__, stack=stack)
+        return
+    log.error("http.failed", error=type(error).__name__, exc_info=error)
+
+
+def _declared_bytes(scope: Scope) -> int:
+    text = Headers(scope=scope).get("content-length", "")
+    return int(text[:20]) if text.isascii() and text.isdecimal() else 0

@@ -1,0 +1,110 @@
+"""JSON shapes of identity."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, Field, StrictStr
+from pydantic_core import PydanticCustomError
+
+from ecs.api.schemas.common import Answer, Body, Instant, PersonName
+from ecs.api.schemas.credit import AccountOut, DecisionOut
+from ecs.domain.passwords import ADVICE, find_password_fault
+from ecs.domain.people import User
+from ecs.domain.credit.agreements import CreditAccount, CreditOffer
+from ecs.services.auth_service import IssuedToken
+
+
+def _check_email(address: str) -> str:
+    try:
+        # Whether mail arrives is found out by sending some; ``.test`` is for people who try us.
+        return validate_email(
+            address.strip(), check_deliverability=False, test_environment=True
+        ).normalized
+    except EmailNotValidError:
+        raise PydanticCustomError(
+            "invalid_value", "Write an e-mail address, as in maria@example.com."
+        ) from None
+
+
+def _check_password(password: str) -> str:
+    fault = find_password_fault(password)
+    if fault is not None:
+        raise PydanticCustomError("invalid_value", ADVICE[fault])  # type: ignore[arg-type]  # a constant of ours
+    return password
+
+
+EmailAddress = Annotated[StrictStr, Field(max_length=320), AfterValidator(_check_email)]
+Password = Annotated[
+    StrictStr,
+    Field(repr=False, json_schema_extra={"format": "password"}),
+    AfterValidator(_check_password),
+]
+
+
+class Registration(Body):
+    """A person who wants to use the system."""
+
+    email: EmailAddress
+    full_name: PersonName
+    password: Password
+
+
+class UserOut(Answer):
+    """A person, as that person sees it."""
+
+    id: UUID
+    email: str
+    full_name: str
+    created_at: Instant
+
+    @classmethod
+    def of(cls, user: User) -> "UserOut":
+        """Return the shape of ``user``."""
+        return cls(
+            id=user.id, email=user.email, full_name=user.full_name, created_at=user.created_at
+        )
+
+
+class ConsentOut(Answer):
+    """A consent; granting one comes with a later release."""
+
+    id: UUID
+
+
+class MeOut(UserOut):
+    """A person with everything that stands at this moment."""
+
+    consents: list[ConsentOut]
+    active_offer: DecisionOut | None
+    active_account: AccountOut | None
+
+    @classmethod
+    def assemble(
+        cls, user: User, offer: CreditOffer | None, account: CreditAccount | None
+    ) -> "MeOut":
+        """Return the shape of a person with offer and account."""
+        return cls(
+            **UserOut.of(user).model_dump(),
+            consents=[],
+            active_offer=None if offer is None else DecisionOut.of(offer),
+            active_account=None if account is None else AccountOut.of(account),
+        )
+
+
+class TokenOut(Answer):
+    """An access token, in the form of RFC 6749 section 5.1."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  (a kind, no secret)
+    expires_in: int
+    scope: str
+
+    @classmethod
+    def of(cls, token: IssuedToken) -> "TokenOut":
+        """Return the shape of ``token``."""
+        return cls(
+            access_token=token.access_token,
+            expires_in=token.expires_in,
+            scope=" ".join(sorted(token.scopes)),
+        )

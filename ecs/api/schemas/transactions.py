@@ -1,0 +1,71 @@
+"""JSON shapes of transactions."""
+
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from ecs.api.schemas.common import Body, Instant, MoneyText, StrictUuid
+from ecs.api.schemas.ingestion import ITEMS_MAX, refuse_too_many
+from ecs.domain.credit.history import Category
+from ecs.domain.money import Money
+from ecs.domain.transactions import IncomingTransaction
+
+CATEGORIES: Final = [category.value for category in Category]
+
+
+def _check_category(category: str | None) -> str | None:
+    if category is not None and category not in CATEGORIES:
+        raise PydanticCustomError("invalid_value", f"Use one of {', '.join(CATEGORIES)}.")  # type: ignore[arg-type]  # a constant of ours
+    return category
+
+
+def _check_not_zero(amount: str) -> str:
+    if Money.parse(amount).cents == 0:
+        raise PydanticCustomError("out_of_range", "An amount is not zero.")
+    return amount
+
+
+class TransactionIn(Body):
+    """One movement of money; ``amount`` is positive for money in, in units of ``currency``."""
+
+    transaction_id: StrictUuid
+    user_id: StrictUuid
+    occurred_at: Instant
+    amount: Annotated[MoneyText, AfterValidator(_check_not_zero)]
+    currency: Annotated[StrictStr, Field(pattern=r"^[A-Z]{3}$")]
+    category: Annotated[
+        StrictStr | None,
+        AfterValidator(_check_category),
+        WithJsonSchema({"anyOf": [{"type": "string", "enum": CATEGORIES}, {"type": "null"}]}),
+    ] = None
+
+    def at(self, index: int) -> IncomingTransaction:
+        """Return the domain's value of this item, at its place in the batch."""
+        return IncomingTransaction(
+            index=index,
+            transaction_id=self.transaction_id,
+            user_id=self.user_id,
+            occurred_at=self.occurred_at,
+            amount_minor=Money.parse(self.amount).cents,
+            currency=self.currency,
+            category=self.category,
+        )
+
+
+class TransactionBatch(Body):
+    """1 to 1,000 transactions of any people; each is judged alone."""
+
+    transactions: Annotated[
+        list[Any],
+        Field(min_length=1),
+        AfterValidator(refuse_too_many),
+        WithJsonSchema(
+            {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": ITEMS_MAX,
+                "items": TransactionIn.model_json_schema(),
+            }
+        ),
+    ]

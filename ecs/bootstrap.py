@@ -1,0 +1,152 @@
+"""The composition root: the one place that knows how the parts fit together."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+
+from ecs.config import Settings
+from ecs.integrations.client_secrets import ClientSecrets
+from ecs.integrations.identifiers import new_id
+from ecs.integrations.password_hasher import PasswordHasher
+from ecs.integrations.probes import answers, rabbitmq_probe, redis_probe
+from ecs.integrations.risk_model_file import load_risk_model
+from ecs.integrations.rq_publisher import RqPublisher
+from ecs.integrations.system_clock import utc_now
+from ecs.integrations.token_signer import TokenSigner
+from ecs.repositories import schema
+from ecs.repositories.database import job_engine, request_engine
+from ecs.repositories.outbox_listener import OutboxListener
+from ecs.repositories.unit_of_work import UnitOfWork
+from ecs.services.acceptance_service import AcceptanceService
+from ecs.services.auth_service import AuthService
+from ecs.services.credit_service import CreditOfferCalculator, CreditService, Window
+from ecs.services.jobs_service import JobsService
+from ecs.services.notifications_service import NotificationsService
+from ecs.services.outbox_service import OutboxService
+from ecs.services.readiness_service import ReadinessService
+from ecs.services.transactions_service import TransactionsService
+
+JOB_FUNCTIONS: Final = {"open_account": "workers.jobs.credit.open_account"}
+ACTIVE_KEY_ID: Final = "1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """The services, ready to be called by HTTP, by workers or by scripts."""
+
+    acceptance: AcceptanceService
+    auth: AuthService
+    credit: CreditService
+    jobs: JobsService
+    notifications: NotificationsService
+    outbox: OutboxService
+    readiness: ReadinessService
+    transactions: TransactionsService
+
+
+@asynccontextmanager
+async def application(settings: Settings, *, name: str) -> AsyncIterator[Application]:
+    """Build the application of a serving process, and take it apart again."""
+    async with _assembled(settings, request_engine(settings.db_url, name=f"ecs-{name}")) as ecs:
+        yield ecs
+
+
+@asynccontextmanager
+async def job_application(settings: Settings) -> AsyncIterator[Application]:
+    """Build the application for one job: connections live only as long as the job's loop."""
+    async with _assembled(settings, job_engine(settings.db_url, name="ecs-job")) as ecs:
+        yield ecs
+
+
+@asynccontextmanager
+async def owner_application(settings: Settings) -> AsyncIterator[Application]:
+    """Build the application for an operator's command, with the owner's rights."""
+    url = settings.db_owner_url or settings.db_url
+    async with _assembled(settings, job_engine(url, name="ecs-owner")) as ecs:
+        yield ecs
+
+
+@asynccontextmanager
+async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Application]:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        publisher = RqPublisher(settings.redis_url, functions=JOB_FUNCTIONS)
+        stack.callback(publisher.close)
+        passwords = PasswordHasher()
+        stack.callback(passwords.close)
+        ping_redis, redis = redis_probe(settings.redis_url)
+        stack.push_async_callback(redis.aclose)
+        unit_of_work = partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False))
+        yield Application(
+            acceptance=AcceptanceService(unit_of_work=unit_of_work, new_id=new_id),
+            auth=_auth(settings, unit_of_work, passwords),
+            credit=_credit(settings, unit_of_work),
+            jobs=JobsService(unit_of_work=unit_of_work),
+            notifications=NotificationsService(unit_of_work=unit_of_work),
+            outbox=OutboxService(
+                unit_of_work=unit_of_work,
+                publishers={"rq": publisher},
+                listener=OutboxListener(settings.db_url),
+            ),
+            readiness=ReadinessService(
+                vital={"postgresql": _database_probe(engine)},
+                others={
+                    "redis": ping_redis,
+                    "rabbitmq": rabbitmq_probe(settings.rabbitmq.host, settings.rabbitmq.port),
+                },
+            ),
+            transactions=TransactionsService(
+                unit_of_work=unit_of_work,
+                now=utc_now,
+                new_id=new_id,
+                currency=settings.credit.currency,
+            ),
+        )
+
+
+def _auth(
+    settings: Settings, unit_of_work: Callable[[], UnitOfWork], passwords: PasswordHasher
+) -> AuthService:
+    return AuthService(
+        unit_of_work=unit_of_work,
+        tokens=TokenSigner(
+            keyring={ACTIVE_KEY_ID: settings.jwt.secret.get_secret_value()},
+            active_kid=ACTIVE_KEY_ID,
+            algorithm=settings.jwt.algorithm,
+            issuer=settings.jwt.issuer,
+            audience=settings.jwt.audience,
+        ),
+        passwords=passwords,
+        client_secrets=ClientSecrets(key=settings.client_secret_key.get_secret_value()),
+        now=utc_now,
+        new_id=new_id,
+        expires_seconds=settings.jwt.expires_seconds,
+    )
+
+
+def _credit(settings: Settings, unit_of_work: Callable[[], UnitOfWork]) -> CreditService:
+    model = load_risk_model()
+    return CreditService(
+        unit_of_work=unit_of_work,
+        calculator=CreditOfferCalculator(scorecard=model.scorecard, policy=model.policy),
+        new_id=new_id,
+        window=Window(
+            days=settings.features.transactions_last_days,
+            rows_max=settings.features.transactions_limit,
+        ),
+        currency=settings.credit.currency,
+        offer_lifetime=timedelta(hours=settings.credit.offer_expires_hours),
+    )
+
+
+def _database_probe(engine: AsyncEngine) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        async with engine.connect() as connection:
+            return await schema.is_current(connection)
+
+    return lambda: answers(ask)

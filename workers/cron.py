@@ -1,0 +1,54 @@
+"""The clock of periodic work: ``python -m workers.cron`` puts jobs on the ``periodic`` queue."""
+
+from typing import Final
+
+from redis import Redis
+from rq.cron import CronJob, CronScheduler
+from rq.job import Job
+from rq.queue import Queue
+from rq.serializers import JSONSerializer
+
+from ecs.config import read_settings
+from ecs.log import configure_logging
+from workers.jobs import credit, outbox
+
+QUEUE: Final = "periodic"
+EXPIRE_OFFERS_SECONDS: Final = 60
+CLEAN_UP_SECONDS: Final = 600
+RESULT_SECONDS: Final = 600
+
+
+class JsonCronJob(CronJob):
+    """A periodic job whose message is JSON; RQ's own would be a pickle."""
+
+    def enqueue(self, connection: Redis) -> Job:
+        """Put the job on its queue."""
+        queue = Queue(self.queue_name, connection=connection, serializer=JSONSerializer)
+        return queue.enqueue_call(self.func_name, description=self.name, **self.options())
+
+    def options(self) -> dict[str, int]:
+        """Return RQ's options of the job, in the names that ``enqueue_call`` uses."""
+        return {"timeout": 60, "result_ttl": RESULT_SECONDS, "failure_ttl": RESULT_SECONDS}
+
+
+def make_scheduler(connection: Redis) -> CronScheduler:
+    """Return the scheduler of all periodic work."""
+    scheduler = CronScheduler(connection=connection)
+    scheduler.get_jobs().extend(
+        [
+            JsonCronJob(QUEUE, func=credit.expire_offers, interval=EXPIRE_OFFERS_SECONDS),
+            JsonCronJob(QUEUE, func=outbox.clean_up, interval=CLEAN_UP_SECONDS),
+        ]
+    )
+    return scheduler
+
+
+def main() -> None:
+    """Run until told to stop."""
+    settings = read_settings()
+    configure_logging(level=settings.log_level, service="cron")
+    make_scheduler(Redis.from_url(settings.redis_url)).start()
+
+
+if __name__ == "__main__":
+    main()
