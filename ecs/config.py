@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     db_owner_url: DatabaseUrl | None = None
     redis_url: str = Field(pattern=r"^rediss?://.+")
     client_secret_key: SecretStr
-    jwt: JwtSettings = Field(default_factory=JwtSettings)  # type: ignore[arg-type]  # from the environment
+    jwt: JwtSettings = Field(default_factory=JwtSettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)
     credit: CreditSettings = Field(default_factory=CreditSettings)
     rabbitmq: RabbitSettings = Field(default_factory=RabbitSettings)
@@ -129,7 +129,7 @@ def read_settings() -> Settings:
         SettingsError: a variable is missing or wrong; the message names it and the rule.
     """
     try:
-        return Settings()  # type: ignore[call-arg]  # from the environment
+        return Settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_complaints(error))) from None
 

@@ -15,6 +15,7 @@ from workers.jobs import credit, outbox
 QUEUE: Final = "periodic"
 EXPIRE_OFFERS_SECONDS: Final = 60
 CLEAN_UP_SECONDS: Final = 600
+JOB_SECONDS_MAX: Final = 60
 RESULT_SECONDS: Final = 600
 
 
@@ -24,11 +25,13 @@ class JsonCronJob(CronJob):
     def enqueue(self, connection: Redis) -> Job:
         """Put the job on its queue."""
         queue = Queue(self.queue_name, connection=connection, serializer=JSONSerializer)
-        return queue.enqueue_call(self.func_name, description=self.name, **self.options())
-
-    def options(self) -> dict[str, int]:
-        """Return RQ's options of the job, in the names that ``enqueue_call`` uses."""
-        return {"timeout": 60, "result_ttl": RESULT_SECONDS, "failure_ttl": RESULT_SECONDS}
+        return queue.enqueue_call(
+            self.func_name,
+            timeout=JOB_SECONDS_MAX,
+            result_ttl=RESULT_SECONDS,
+            failure_ttl=RESULT_SECONDS,
+            description=self.name,
+        )
 
 
 def make_scheduler(connection: Redis) -> CronScheduler:
@@ -47,7 +50,7 @@ def main() -> None:
     """Run until told to stop."""
     settings = read_settings()
     configure_logging(level=settings.log_level, service="cron")
-    make_scheduler(Redis.from_url(settings.redis_url)).start()
+    make_scheduler(Redis.from_url(settings.redis_url)).start()  # type: ignore[no-untyped-call]  # RQ
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class EcsWorker(Worker):
     by our sweeper in PostgreSQL; this only keeps RQ's registries honest.
     """
 
-    def get_heartbeat_ttl(self, job: Job) -> int:
+    def get_heartbeat_ttl(self, job: Job) -> int:  # noqa: ARG002  (RQ's signature)
         """Return for how long a job counts as alive after a sign of life."""
         return HEARTBEAT_TTL_SECONDS
 

@@ -1,4 +1,4 @@
-"""Short questions to the systems we depend on: are you there?"""
+"""Short questions to the systems we depend on, so that ``/ready`` can say who answered."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

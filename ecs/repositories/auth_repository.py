@@ -37,7 +37,7 @@ class AuthRepository:
     async def add_user(
         self, *, user_id: UUID, email: str, full_name: str, password_hash: str
     ) -> User:
-        """Store a new person; a taken address is a ``ConflictError`` of ``users_email_is_unique``."""
+        """Store a new person; a taken address breaks ``users_email_is_unique``."""
         row = await self._session.execute(
             _ADD_USER,
             {"id": user_id, "email": email, "full_name": full_name, "password_hash": password_hash},
@@ -46,8 +46,9 @@ class AuthRepository:
 
     async def find_user(self, user_id: UUID) -> User | None:
         """Return the person, or None."""
-        row = (await self._session.execute(_FIND_USER, {"user_id": user_id})).one_or_none()
-        return None if row is None else User(**row._mapping)
+        found = await self._session.execute(_FIND_USER, {"user_id": user_id})
+        row = found.mappings().one_or_none()
+        return None if row is None else User(**row)
 
     async def find_credential(self, email: str) -> UserCredential | None:
         """Return what a login under ``email`` (normalised) is checked against, or None."""

@@ -120,7 +120,7 @@ VALUES (:id, :user_id, :assessment_id, :status, :credit_type, :credit_limit_mino
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicantFile:
-    """What a decision is made from; ``now`` is the database's clock, the instant of the decision."""
+    """What a decision is made from, at the instant ``now`` of the database's clock."""
 
     now: datetime
     user_created_at: datetime

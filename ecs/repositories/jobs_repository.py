@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ecs.domain.jobs import Job, JobStatus
@@ -47,7 +47,7 @@ class JobsRepository:
     async def find(self, job_id: UUID, *, user_id: UUID) -> Job | None:
         """Return the job if it is this person's, or None."""
         found = await self._session.execute(_FIND, {"id": job_id, "user_id": user_id})
-        row = found.one_or_none()
+        row = found.mappings().one_or_none()
         return None if row is None else _job(row)
 
     async def start(self, job_id: UUID) -> int | None:
@@ -61,7 +61,8 @@ class JobsRepository:
         None when it is finished, or when somebody else holds it. The sweeper takes a job that
         nobody holds for lost, so whoever works on one keeps it held all the while.
         """
-        row = (await self._session.execute(_HOLD, {"id": job_id})).one_or_none()
+        held = await self._session.execute(_HOLD, {"id": job_id})
+        row = held.mappings().one_or_none()
         return None if row is None else _job(row)
 
     async def succeed(self, job_id: UUID, *, result: Mapping[str, Any]) -> None:
@@ -77,5 +78,5 @@ class JobsRepository:
         await self._session.execute(_FINISH, blank | values | {"id": job_id, "status": str(status)})
 
 
-def _job(row: Row[Any]) -> Job:
-    return Job(**{**row._mapping, "status": JobStatus(row.status)})
+def _job(row: RowMapping) -> Job:
+    return Job(**{**row, "status": JobStatus(row["status"])})

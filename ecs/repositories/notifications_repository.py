@@ -1,9 +1,9 @@
 """Reads and writes of notifications."""
 
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ecs.domain.notifications import Message, Notification, NotificationKind
@@ -57,7 +57,7 @@ class NotificationsRepository:
         rows = await self._session.execute(
             _LIST, {"user_id": user_id, "limit": limit, "after": after}
         )
-        return [_notification(row) for row in rows]
+        return [_notification(row) for row in rows.mappings()]
 
     async def mark_read(self, notification_id: UUID, *, user_id: UUID) -> bool:
         """Note the first reading; return whether this person has such a notification."""
@@ -67,5 +67,5 @@ class NotificationsRepository:
         return marked.scalar_one_or_none() is not None
 
 
-def _notification(row: Row[Any]) -> Notification:
-    return Notification(**{**row._mapping, "kind": NotificationKind(row.kind)})
+def _notification(row: RowMapping) -> Notification:
+    return Notification(**{**row, "kind": NotificationKind(row["kind"])})

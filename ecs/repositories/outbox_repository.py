@@ -96,7 +96,7 @@ class OutboxRepository:
     async def take(self, destination: str, *, limit: int) -> list[OutboxMessage]:
         """Lock and return the waiting events that nobody else is carrying."""
         rows = await self._session.execute(_TAKE, {"destination": destination, "limit": limit})
-        return [OutboxMessage(**row._mapping) for row in rows]
+        return [OutboxMessage(**row) for row in rows.mappings()]
 
     async def mark_published(self, ids: Sequence[UUID]) -> None:
         """Remember that the destination has confirmed these."""

@@ -28,7 +28,7 @@ def grant_statements(role: str) -> list[str]:
     statements = [f"GRANT USAGE ON SCHEMA public TO {quoted}"]
     for table, rights in sorted(PRIVILEGES.items()):
         statements.append(
-            f"DO $$ BEGIN IF to_regclass('public.{table}') IS NOT NULL THEN"  # noqa: S608  (our own names)
+            f"DO $$ BEGIN IF to_regclass('public.{table}') IS NOT NULL THEN"
             f" REVOKE ALL ON {table} FROM {quoted}; GRANT {rights} ON {table} TO {quoted};"
             " END IF; END $$"
         )

@@ -17,11 +17,11 @@ WITH incoming AS (
         CAST(:indexes AS int[]), CAST(:ids AS uuid[]), CAST(:transaction_ids AS uuid[]),
         CAST(:user_ids AS uuid[]), CAST(:occurred_at AS timestamptz[]),
         CAST(:amounts AS bigint[]), CAST(:currencies AS text[]), CAST(:categories AS text[])
-    ) AS t (index, id, transaction_id, user_id, occurred_at, amount_minor, currency, category)
+    ) AS t (place, id, transaction_id, user_id, occurred_at, amount_minor, currency, category)
 ), known AS (
     SELECT incoming.* FROM incoming JOIN users ON users.id = incoming.user_id
 ), winner AS (
-    SELECT DISTINCT ON (transaction_id) * FROM known ORDER BY transaction_id, index
+    SELECT DISTINCT ON (transaction_id) * FROM known ORDER BY transaction_id, place
 ), written AS (
     INSERT INTO transactions
         (id, client_id, transaction_id, user_id, occurred_at, amount_minor, currency, category)
@@ -30,9 +30,9 @@ WITH incoming AS (
     ON CONFLICT ON CONSTRAINT transactions_once_per_client DO NOTHING
     RETURNING id
 )
-SELECT incoming.index,
-       known.index IS NOT NULL AS is_known,
-       written.id IS NOT NULL AND winner.index = incoming.index AS is_written,
+SELECT incoming.place,
+       known.place IS NOT NULL AS is_known,
+       written.id IS NOT NULL AND winner.place = incoming.place AS is_written,
        written.id IS NOT NULL OR stored.id IS NOT NULL AS is_seen,
        (incoming.user_id, incoming.occurred_at, incoming.amount_minor, incoming.currency,
         incoming.category)
@@ -42,12 +42,12 @@ SELECT incoming.index,
         coalesce(stored.currency, winner.currency),
         CASE WHEN stored.id IS NULL THEN winner.category ELSE stored.category END) AS is_equal
 FROM incoming
-LEFT JOIN known ON known.index = incoming.index
+LEFT JOIN known ON known.place = incoming.place
 LEFT JOIN winner ON winner.transaction_id = incoming.transaction_id
 LEFT JOIN written ON written.id = winner.id
 LEFT JOIN transactions AS stored
        ON stored.client_id = :client_id AND stored.transaction_id = incoming.transaction_id
-ORDER BY incoming.index
+ORDER BY incoming.place
 """)
 
 
@@ -98,7 +98,7 @@ class TransactionsRepository:
             },
         )
         return {
-            row.index: _verdict(
+            row.place: _verdict(
                 known=row.is_known, written=row.is_written, seen=row.is_seen, equal=row.is_equal
             )
             for row in rows

@@ -126,9 +126,7 @@ class AcceptanceService:
     async def _write_account(self, uow: UnitOfWork, job: Job, acceptance: Acceptance) -> None:
         account_id = self.new_id()
         await uow.credit.add_account(account_id, offer_id=acceptance.offer_id)
-        await uow.credit.move_offer(
-            acceptance.offer_id, job_id=job.id, to=OfferStatus.ACCEPTED
-        )
+        await uow.credit.move_offer(acceptance.offer_id, job_id=job.id, to=OfferStatus.ACCEPTED)
         await uow.jobs.succeed(job.id, result={"account_id": str(account_id)})
         good_news = notifications.account_opened(
             credit_limit=str(acceptance.credit_limit), currency=acceptance.currency

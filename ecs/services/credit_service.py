@@ -1,8 +1,15 @@
 """Use cases of credit, and the recipe of an offer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
 
 from ecs.domain.credit import emotion, reasons
+from ecs.domain.credit.agreements import ACTIVE, CreditAccount, CreditOffer
 from ecs.domain.credit.decision import (
     ApplicationInputs,
     Assessment,
@@ -12,13 +19,28 @@ from ecs.domain.credit.decision import (
     Provenance,
     require_fit,
 )
-from ecs.domain.credit.emotion import EmotionSignal
+from ecs.domain.credit.emotion import AbsentReason, EmotionSignal
 from ecs.domain.credit.features import FEATURE_CONTRACT, Evidence, gather_evidence
 from ecs.domain.credit.limit import limit_with_emotion, limit_without_emotion
 from ecs.domain.credit.policy import Policy
 from ecs.domain.credit.reasons import Lack
 from ecs.domain.credit.scorecard import Scorecard, probability_of_default
 from ecs.domain.credit.texts import DEFAULT_LOCALE
+from ecs.repositories.unit_of_work import UnitOfWork
+from ecs.services.exceptions import AccountExists, AccountNotFound, OfferNotFound
+from ecs.services.ports import NewId
+
+log = structlog.get_logger(__name__)
+
+EXPIRY_BATCH: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """How far back a decision looks, and at how many rows at most."""
+
+    days: int
+    rows_max: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,3 +172,116 @@ def _referral(lack: Lack, signal: EmotionSignal, provenance: Provenance) -> Deci
         emotion=emotion.unused(signal),
         provenance=provenance,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditService:
+    """Applications for credit: decide, keep the record, show what was decided."""
+
+    unit_of_work: Callable[[], UnitOfWork]
+    calculator: CreditOfferCalculator
+    new_id: NewId
+    window: Window
+    currency: str
+    offer_lifetime: timedelta
+
+    async def apply(self, *, user_id: UUID, request_id: str | None) -> tuple[CreditOffer, bool]:
+        """
+        Decide about the person, unless an answer stands already; return it and whether it is new.
+
+        One application of a person at a time: a call that had to wait gets the decision that was
+        made meanwhile, and an active offer is returned as it is.
+
+        Raises:
+            AccountExists: the person has an active account.
+        """
+        async with self.unit_of_work() as uow:
+            seen = await uow.credit.find_newest_decision_id(user_id)
+            await uow.credit.lock_applicant(user_id)
+            if await uow.credit.find_active_account(user_id) is not None:
+                raise AccountExists
+            standing = await uow.credit.find_standing_offer(user_id)
+            if standing is not None and (standing.status in ACTIVE or standing.id != seen):
+                return standing, False
+            await uow.credit.expire_lapsed(user_id=user_id, limit=1)
+            offer = await self._decide(uow, user_id=user_id, request_id=request_id)
+            await uow.commit()
+        log.info(
+            "credit.decided",
+            user_id=str(user_id),
+            offer_id=str(offer.id),
+            status=offer.status,
+            score=offer.assessment.score,
+            limit_minor=offer.credit_limit.cents if offer.credit_limit else None,
+        )
+        return offer, True
+
+    async def get_offer(self, *, user_id: UUID, offer_id: UUID) -> CreditOffer:
+        """Return the decision, or raise ``OfferNotFound`` when it is not this person's."""
+        async with self.unit_of_work() as uow:
+            offer = await uow.credit.find_offer(offer_id, user_id=user_id)
+        if offer is None:
+            raise OfferNotFound
+        return offer
+
+    async def list_offers(
+        self, *, user_id: UUID, limit: int, after: UUID | None
+    ) -> list[CreditOffer]:
+        """Return the person's decisions, newest first, those behind ``after``."""
+        async with self.unit_of_work() as uow:
+            return await uow.credit.list_offers(user_id, limit=limit, after=after)
+
+    async def find_active_offer(self, user_id: UUID) -> CreditOffer | None:
+        """Return the offer the person may still take or is taking, or None."""
+        async with self.unit_of_work() as uow:
+            standing = await uow.credit.find_standing_offer(user_id)
+        return standing if standing is not None and standing.status in ACTIVE else None
+
+    async def find_account(self, user_id: UUID) -> CreditAccount | None:
+        """Return the person's active account, or None."""
+        async with self.unit_of_work() as uow:
+            return await uow.credit.find_active_account(user_id)
+
+    async def get_account(self, user_id: UUID) -> CreditAccount:
+        """Return the person's active account, or raise ``AccountNotFound``."""
+        account = await self.find_account(user_id)
+        if account is None:
+            raise AccountNotFound
+        return account
+
+    async def expire_lapsed_offers(self) -> int:
+        """Mark one batch of offers whose time is over; reads show them expired all the same."""
+        async with self.unit_of_work() as uow:
+            expired = await uow.credit.expire_lapsed(limit=EXPIRY_BATCH)
+            await uow.commit()
+        log.info("credit.offers-expired", offers=expired)
+        return expired
+
+    async def _decide(
+        self, uow: UnitOfWork, *, user_id: UUID, request_id: str | None
+    ) -> CreditOffer:
+        file = await uow.credit.get_applicant_file(
+            user_id, currency=self.currency, days=self.window.days, limit=self.window.rows_max
+        )
+        decision = self.calculator.calculate(
+            ApplicationInputs(
+                history=file.history,
+                now=file.now,
+                user_created_at=file.user_created_at,
+                window_days=self.window.days,
+                emotion=EmotionSignal.absent(AbsentReason.NO_CONSENT),
+            )
+        )
+        offer_id = self.new_id()
+        await uow.credit.add_decision(
+            decision,
+            offer_id=offer_id,
+            assessment_id=self.new_id(),
+            user_id=user_id,
+            request_id=request_id,
+            currency=self.currency,
+            lifetime=self.offer_lifetime,
+        )
+        offer = await uow.credit.find_offer(offer_id, user_id=user_id)
+        assert offer is not None  # Written in this very transaction.
+        return offer

@@ -143,7 +143,7 @@ class JobNotFound(Missing):
 
 
 class AccountNotFound(Missing):
-    """This person has no open account."""
+    """The person has no open account."""
 
     code = "no_account"
     detail = "You have no credit account; accept an offer to get one."
@@ -164,7 +164,7 @@ class EmailTaken(Conflict):
 
 
 class AccountExists(Conflict):
-    """This person has an active account already."""
+    """The person has an active account already."""
 
     code = "account_exists"
     detail = "You already have an active credit account."

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI
 from httpx import ASGITransport, AsyncClient
+from pydantic import Field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ecs.api import docs_pages, error_handlers, middleware
@@ -52,7 +54,7 @@ class Payment(Body):
     amount: MoneyText
     occurred_at: Instant
     share: float
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
 
 
 class Payments(Body):
@@ -63,9 +65,16 @@ def small_app(*, act: Act = lambda: None, development: bool = False) -> FastAPI:
     app = FastAPI(title="ECS", docs_url=None, redoc_url=None, openapi_url=None)
     error_handlers.install(app, development=development)
     middleware.install(app, development=development)
-    app.include_router(_router(act))
+    app.include_router(_user_routes(act))
+    app.include_router(_other_routes(act))
     docs_pages.install(app)
     return app
+
+
+@cache
+def plain_app() -> FastAPI:
+    """Return the one small application of tests that change nothing about it."""
+    return small_app()
 
 
 def client_for(
@@ -83,12 +92,8 @@ def _with_state(app: FastAPI, ecs: StubEcs) -> ASGIApp:
     return with_state
 
 
-def _router(act: Act) -> APIRouter:
+def _user_routes(act: Act) -> APIRouter:
     router = APIRouter(prefix="/api/v1", route_class=EcsRoute)
-
-    @router.get("/act", dependencies=[Public()])
-    async def do_act() -> Any:
-        return act()
 
     @router.get("/offers/{offer_id}")
     async def get_offer(
@@ -111,6 +116,16 @@ def _router(act: Act) -> APIRouter:
         user_id: Annotated[UUID, UserWith("credit:apply")], body: EmptyBody | None = None
     ) -> dict[str, str]:
         return {"id": str(user_id)}
+
+    return router
+
+
+def _other_routes(act: Act) -> APIRouter:
+    router = APIRouter(prefix="/api/v1", route_class=EcsRoute)
+
+    @router.get("/act", dependencies=[Public()])
+    async def do_act() -> Any:
+        return act()
 
     @router.post("/payments")
     async def ingest(

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from ecs.api.access import AnyUser, ClientWith, Public, UserWith
 from ecs.api.routing import EcsRoute
-from tests.api.small_app import CLIENT_ID, USER_ID, StubEcs, client_for, small_app
+from tests.api.small_app import CLIENT_ID, USER_ID, StubEcs, client_for, plain_app, small_app
 
 OFFER = "/api/v1/offers/01890000-0000-7000-8000-000000000001"
 
@@ -37,7 +37,7 @@ async def test_turns_away(
     header: str | None, status: int, code: str, challenge: str | None
 ) -> None:
     headers = {} if header is None else {"Authorization": header}
-    async with client_for(small_app()) as client:
+    async with client_for(plain_app()) as client:
         response = await client.get(OFFER, headers=headers)
 
     assert (response.status_code, response.json()["code"]) == (status, code)
@@ -46,19 +46,19 @@ async def test_turns_away(
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 async def test_lets_the_right_caller_in(scheme: str) -> None:
-    async with client_for(small_app()) as client:
+    async with client_for(plain_app()) as client:
         response = await client.get(OFFER, headers={"Authorization": f"{scheme} user"})
 
     assert response.json()["user_id"] == str(USER_ID)
 
 
 async def test_any_user_needs_no_scope() -> None:
-    async with client_for(small_app(), token="user-without-scopes") as client:
+    async with client_for(plain_app(), token="user-without-scopes") as client:
         assert (await client.get("/api/v1/me")).json() == {"id": str(USER_ID)}
 
 
 async def test_two_authorization_headers_are_none() -> None:
-    async with client_for(small_app()) as client:
+    async with client_for(plain_app()) as client:
         headers = [("Authorization", "Bearer user"), ("Authorization", "Bearer user")]
         response = await client.get("/api/v1/me", headers=headers)
 
@@ -67,7 +67,7 @@ async def test_two_authorization_headers_are_none() -> None:
 
 async def test_a_token_is_checked_once_per_request() -> None:
     ecs = StubEcs()
-    async with client_for(small_app(), ecs=ecs, token="user") as client:
+    async with client_for(plain_app(), ecs=ecs, token="user") as client:
         await client.get(OFFER)
 
     assert ecs.auth.asked == 1
@@ -75,7 +75,7 @@ async def test_a_token_is_checked_once_per_request() -> None:
 
 @pytest.mark.parametrize("token", [None, "forged", "user"])
 async def test_strangers_learn_nothing_about_query_or_body(token: str | None) -> None:
-    async with client_for(small_app(), token=token) as client:
+    async with client_for(plain_app(), token=token) as client:
         response = await client.post("/api/v1/payments?x=1", content=b"{", headers={})
 
     assert response.status_code in {401, 403}

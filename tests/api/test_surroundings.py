@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from ecs.api.middleware import client_network, request_id_of
-from tests.api.small_app import client_for, small_app
+from tests.api.small_app import client_for, plain_app
 
 
 @pytest.mark.parametrize("offered", ["a", "Abc-1.2_3", "x" * 128])
 async def test_keeps_a_harmless_request_id(offered: str) -> None:
-    async with client_for(small_app()) as client:
+    async with client_for(plain_app()) as client:
         response = await client.get("/api/v1/act", headers={"X-Request-ID": offered})
 
     assert response.headers["x-request-id"] == offered
@@ -29,7 +29,7 @@ def test_never_repeats_a_harmful_request_id(offered: bytes) -> None:
 
 async def test_writes_one_line_per_request_without_anything_private() -> None:
     with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
-        async with client_for(small_app(), token="user") as client:
+        async with client_for(plain_app(), token="user") as client:
             await client.get(
                 "/api/v1/offers/private-id?private=1",
                 headers={"User-Agent": "x" * 500, "X-Request-ID": "abc"},
@@ -64,7 +64,7 @@ def test_cuts_addresses(client: tuple[str, int] | None, network: str | None) -> 
 
 @pytest.mark.parametrize("path", ["/api/v1/act", "/nowhere", "/api/v1/me"])
 async def test_every_answer_carries_the_safe_headers(path: str) -> None:
-    async with client_for(small_app()) as client:
+    async with client_for(plain_app()) as client:
         headers = (await client.get(path)).headers
 
     assert headers["x-content-type-options"] == "nosniff"
@@ -75,7 +75,7 @@ async def test_every_answer_carries_the_safe_headers(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 async def test_pages_load_nothing_from_other_hosts(path: str) -> None:
-    async with client_for(small_app()) as client:
+    async with client_for(plain_app()) as client:
         page = await client.get(path)
         files = re.findall(r'(?:src|href)="([^"]+)"', page.text)
         loaded = [await client.get(file) for file in files]
@@ -88,7 +88,7 @@ async def test_pages_load_nothing_from_other_hosts(path: str) -> None:
 
 
 async def test_inline_scripts_are_allowed_by_hash_alone() -> None:
-    async with client_for(small_app()) as client:
+    async with client_for(plain_app()) as client:
         policy = (await client.get("/docs")).headers["content-security-policy"]
 
     scripts = next(part for part in policy.split(";") if "script-src" in part)
@@ -97,7 +97,7 @@ async def test_inline_scripts_are_allowed_by_hash_alone() -> None:
 
 
 async def test_the_description_names_every_error() -> None:
-    async with client_for(small_app()) as client:
+    async with client_for(plain_app()) as client:
         document = (await client.get("/openapi.json")).json()
 
     responses = document["paths"]["/api/v1/payments"]["post"]["responses"]
@@ -111,7 +111,7 @@ async def test_the_description_names_every_error() -> None:
 
 
 async def test_the_description_names_callers_and_scopes() -> None:
-    async with client_for(small_app()) as client:
+    async with client_for(plain_app()) as client:
         document = (await client.get("/openapi.json")).json()
 
     schemes = document["components"]["securitySchemes"]

@@ -75,8 +75,9 @@ def _body(case: dict[str, Any]) -> bytes:
     if "hex" in case:
         return bytes.fromhex(case["hex"])
     if "repeat" in case:
-        opening, middle, closing = case["repeat"]
-        return ((opening * case["times"]) + middle + (closing * case["times"])).encode()
+        opening, middle, closing = (str(part) for part in case["repeat"])
+        times = int(case["times"])
+        return (opening * times + middle + closing * times).encode()
     return str(case["text"]).encode()
 
 

@@ -18,8 +18,10 @@ router = APIRouter(prefix="/api/v1/credit", tags=["credit"], route_class=EcsRout
 @router.post(
     "/apply",
     status_code=201,
-    responses={200: {"model": DecisionOut, "description": "The active offer"}}
-    | problem_responses(409),
+    responses={
+        200: {"model": DecisionOut, "description": "The offer that is active already"},
+        **problem_responses(409),
+    },
 )
 async def apply(
     user_id: Annotated[UUID, UserWith("credit:apply")],
@@ -39,9 +41,7 @@ async def list_offers(
     user_id: Annotated[UUID, UserWith("offers:read")], credit: Credit, paging: Paging
 ) -> Page[DecisionOut]:
     """List the caller's decisions, newest first."""
-    offers = await credit.list_offers(
-        user_id=user_id, limit=paging.limit + 1, after=paging.after
-    )
+    offers = await credit.list_offers(user_id=user_id, limit=paging.limit + 1, after=paging.after)
     return Page[DecisionOut](**page(offers, limit=paging.limit, show=DecisionOut.of))
 
 
@@ -54,7 +54,7 @@ async def get_offer(
 
 
 @router.post("/offers/{offer_id}/accept", status_code=202, responses=problem_responses(409))
-async def accept_offer(  # noqa: PLR0913  (FastAPI's parameters)
+async def accept_offer(
     offer_id: StrictUuid,
     user_id: Annotated[UUID, UserWith("offers:accept")],
     acceptance: Acceptance,

@@ -26,5 +26,7 @@ async def ready(response: Response, readiness: Readiness) -> ReadinessOut:
         response.status_code = 503
     return ReadinessOut(
         status=status,
-        dependencies=DependenciesOut(**{name: "up" if is_up else "down" for name, is_up in up.items()}),
+        dependencies=DependenciesOut(
+            **{name: "up" if is_up else "down" for name, is_up in up.items()}
+        ),
     )

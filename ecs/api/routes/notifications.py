@@ -21,9 +21,7 @@ async def list_notifications(
     paging: Paging,
 ) -> Page[NotificationOut]:
     """List the caller's notifications, newest first."""
-    found = await notifications.list(
-        user_id=user_id, limit=paging.limit + 1, after=paging.after
-    )
+    found = await notifications.list(user_id=user_id, limit=paging.limit + 1, after=paging.after)
     return Page[NotificationOut](**page(found, limit=paging.limit, show=NotificationOut.of))
 
 

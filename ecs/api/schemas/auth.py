@@ -9,9 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from ecs.api.schemas.common import Answer, Body, Instant, PersonName
 from ecs.api.schemas.credit import AccountOut, DecisionOut
+from ecs.domain.credit.agreements import CreditAccount, CreditOffer
 from ecs.domain.passwords import ADVICE, find_password_fault
 from ecs.domain.people import User
-from ecs.domain.credit.agreements import CreditAccount, CreditOffer
 from ecs.services.auth_service import IssuedToken
 
 
@@ -30,7 +30,7 @@ def _check_email(address: str) -> str:
 def _check_password(password: str) -> str:
     fault = find_password_fault(password)
     if fault is not None:
-        raise PydanticCustomError("invalid_value", ADVICE[fault])  # type: ignore[arg-type]  # a constant of ours
+        raise PydanticCustomError("invalid_value", ADVICE[fault])
     return password
 
 

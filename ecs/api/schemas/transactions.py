@@ -16,7 +16,7 @@ CATEGORIES: Final = [category.value for category in Category]
 
 def _check_category(category: str | None) -> str | None:
     if category is not None and category not in CATEGORIES:
-        raise PydanticCustomError("invalid_value", f"Use one of {', '.join(CATEGORIES)}.")  # type: ignore[arg-type]  # a constant of ours
+        raise PydanticCustomError("invalid_value", f"Use one of {', '.join(CATEGORIES)}.")
     return category
 
 

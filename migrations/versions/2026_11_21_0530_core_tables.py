@@ -1,6 +1,6 @@
 """core tables.
 
-Revision: 202611210516
+Revision: 202611210530
 Revises: nothing
 """
 
@@ -8,14 +8,13 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision: str = "202611210516"
+revision: str = "202611210530"
 down_revision: str | None = None
 branch_labels: None = None
 depends_on: None = None
 
 
 def upgrade() -> None:
-
     op.create_table(
         "clients",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -36,7 +35,6 @@ def upgrade() -> None:
         sa.CheckConstraint("token_version >= 0", name="clients_token_version_not_negative"),
         sa.PrimaryKeyConstraint("id", name=op.f("clients_pkey")),
     )
-
     op.create_table(
         "outbox_events",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -77,7 +75,6 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("published_at IS NULL AND parked_at IS NULL"),
     )
-
     op.create_table(
         "processed_messages",
         sa.Column("consumer", sa.Text(), nullable=False),
@@ -93,7 +90,6 @@ def upgrade() -> None:
     op.create_index(
         "processed_messages_by_age", "processed_messages", ["processed_at"], unique=False
     )
-
     op.create_table(
         "risk_assessments",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -136,7 +132,6 @@ def upgrade() -> None:
         ["user_id", sa.literal_column("decided_at DESC")],
         unique=False,
     )
-
     op.create_table(
         "users",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -161,7 +156,6 @@ def upgrade() -> None:
     op.create_index(
         "users_email_is_unique", "users", [sa.literal_column("lower(email)")], unique=True
     )
-
     op.create_table(
         "jobs",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -203,7 +197,6 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status IN ('queued', 'running')"),
     )
-
     op.create_table(
         "transactions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -242,7 +235,6 @@ def upgrade() -> None:
         unique=False,
         postgresql_include=["amount_minor", "currency", "category"],
     )
-
     op.create_table(
         "credit_offers",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -280,7 +272,13 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["assessment_id"], ["risk_assessments.id"], name="credit_offers_assessment_exists"
         ),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="credit_offers_job_exists"),
+        sa.ForeignKeyConstraint(
+            ["job_id"],
+            ["jobs.id"],
+            name="credit_offers_job_exists",
+            initially="DEFERRED",
+            deferrable=True,
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="credit_offers_user_exists"),
         sa.PrimaryKeyConstraint("id", name=op.f("credit_offers_pkey")),
         sa.UniqueConstraint("assessment_id", name="credit_offers_one_per_assessment"),
@@ -306,7 +304,6 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("status IN ('offered', 'accepting')"),
     )
-
     op.create_table(
         "credit_accounts",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -344,7 +341,6 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("status = 'active'"),
     )
-
     op.create_table(
         "notifications",
         sa.Column("id", sa.Uuid(), nullable=False),
