@@ -26,6 +26,7 @@ from ecs.services.acceptance_service import AcceptanceService
 from ecs.services.auth_service import AuthService
 from ecs.services.credit_service import CreditOfferCalculator, CreditService, Window
 from ecs.services.jobs_service import JobsService
+from ecs.services.maintenance_service import MaintenanceService
 from ecs.services.notifications_service import NotificationsService
 from ecs.services.outbox_service import OutboxService
 from ecs.services.readiness_service import ReadinessService
@@ -43,6 +44,7 @@ class Application:
     auth: AuthService
     credit: CreditService
     jobs: JobsService
+    maintenance: MaintenanceService
     notifications: NotificationsService
     outbox: OutboxService
     readiness: ReadinessService
@@ -87,6 +89,7 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
             auth=_auth(settings, unit_of_work, passwords),
             credit=_credit(settings, unit_of_work),
             jobs=JobsService(unit_of_work=unit_of_work),
+            maintenance=MaintenanceService(unit_of_work=unit_of_work),
             notifications=NotificationsService(unit_of_work=unit_of_work),
             outbox=OutboxService(
                 unit_of_work=unit_of_work,

@@ -9,6 +9,7 @@ from ecs.repositories.auth_repository import AuthRepository
 from ecs.repositories.credit_repository import CreditRepository
 from ecs.repositories.database import translate
 from ecs.repositories.jobs_repository import JobsRepository
+from ecs.repositories.maintenance_repository import MaintenanceRepository
 from ecs.repositories.notifications_repository import NotificationsRepository
 from ecs.repositories.outbox_repository import OutboxRepository
 from ecs.repositories.processed_messages_repository import ProcessedMessagesRepository
@@ -26,6 +27,7 @@ class UnitOfWork:
     auth: AuthRepository
     credit: CreditRepository
     jobs: JobsRepository
+    maintenance: MaintenanceRepository
     notifications: NotificationsRepository
     outbox: OutboxRepository
     processed_messages: ProcessedMessagesRepository
@@ -39,6 +41,7 @@ class UnitOfWork:
         self.auth = AuthRepository(self._session)
         self.credit = CreditRepository(self._session)
         self.jobs = JobsRepository(self._session)
+        self.maintenance = MaintenanceRepository(self._session)
         self.notifications = NotificationsRepository(self._session)
         self.outbox = OutboxRepository(self._session)
         self.processed_messages = ProcessedMessagesRepository(self._session)

@@ -369,6 +369,9 @@ class TestFit:
 
     def test_refuses_a_pair_whose_least_limit_is_too_small(self) -> None:
         model = card_scoring(569)
-        tiny = replace(model.policy, base_limit=BaseLimit(amount=100.0, decay=5.2))
+        # The neutral person of this card is without risk: 0.9 x 1.2 of the amount is the least.
+        fits = replace(model.policy, base_limit=BaseLimit(amount=186.0, decay=5.2))
+        small = replace(model.policy, base_limit=BaseLimit(amount=185.0, decay=5.2))
+        assert calculator(replace(model, policy=fits)).policy == fits
         with pytest.raises(ArtefactError, match="too small a limit"):
-            calculator(replace(model, policy=tiny))
+            calculator(replace(model, policy=small))

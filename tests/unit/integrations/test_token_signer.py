@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecs.domain.principal import PrincipalKind
+from ecs.domain.principal import Claims, PrincipalKind
 from ecs.integrations.exceptions import InvalidToken
-from ecs.integrations.token_signer import TOKEN_CHARACTERS_MAX, Claims, TokenSigner
+from ecs.integrations.token_signer import TOKEN_CHARACTERS_MAX, TokenSigner
 from tests.corpora import Issuer, bad_tokens, good_claims, signed
 
 SECRET = "a test key that is long enough to be one"

@@ -64,6 +64,10 @@ class TestFlows:
         assert found.features.income_30d == math.log1p(1500)
         assert found.features.spend_to_income == 1 / 3
 
+    def test_count_a_single_cent(self) -> None:
+        found = evidence([(DAY, 1, None), (DAY, -1, "fee")]).monthly
+        assert (found.inflow, found.outflow) == (0.01, 0.01)
+
     def test_count_every_category_transfers_too(self) -> None:
         found = evidence([(DAY, 100_00, "transfer"), (DAY, -40_00, "transfer")]).monthly
         assert (found.inflow, found.outflow) == (100, 40)
@@ -230,6 +234,10 @@ class TestDrawdown:
     def test_puts_the_first_instant_of_the_window_into_its_oldest_block(self) -> None:
         rows: list[Row] = [(30 * DAY, -30_00, None), (29 * DAY, 100_00, None)]
         assert features(rows).max_drawdown == 0
+
+    def test_keeps_the_two_oldest_blocks_apart(self) -> None:
+        rows: list[Row] = [(29 * DAY, -30_00, None), (28 * DAY, 100_00, None)]
+        assert features(rows).max_drawdown == 0.3
 
 
 class TestTenure:
