@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from ecs.config import Settings
+from ecs.domain.period import Window
 from ecs.integrations.client_secrets import ClientSecrets
 from ecs.integrations.identifiers import new_id
 from ecs.integrations.password_hasher import PasswordHasher
@@ -24,7 +25,7 @@ from ecs.repositories.outbox_listener import OutboxListener
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.acceptance_service import AcceptanceService
 from ecs.services.auth_service import AuthService
-from ecs.services.credit_service import CreditOfferCalculator, CreditService, Window
+from ecs.services.credit_service import CreditOfferCalculator, CreditService
 from ecs.services.jobs_service import JobsService
 from ecs.services.maintenance_service import MaintenanceService
 from ecs.services.notifications_service import NotificationsService

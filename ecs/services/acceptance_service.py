@@ -12,6 +12,7 @@ from ecs.domain.credit.agreements import (
     TAKEN,
     Acceptance,
     AcceptanceRefusal,
+    CreditAccount,
     OfferStatus,
     refuse_acceptance,
 )
@@ -21,6 +22,7 @@ from ecs.domain.notifications import Message
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import (
     AccountExists,
+    AccountNotFound,
     Conflict,
     OfferDenied,
     OfferExpired,
@@ -95,6 +97,18 @@ class AcceptanceService:
         except Exception:
             await self._note_failure(job_id, attempts)
             raise
+
+    async def find_account(self, user_id: UUID) -> CreditAccount | None:
+        """Return the person's active account, or None."""
+        async with self.unit_of_work() as uow:
+            return await uow.credit.find_active_account(user_id)
+
+    async def get_account(self, user_id: UUID) -> CreditAccount:
+        """Return the person's active account, or raise ``AccountNotFound``."""
+        account = await self.find_account(user_id)
+        if account is None:
+            raise AccountNotFound
+        return account
 
     async def _start(self, job_id: UUID) -> int | None:
         async with self.unit_of_work() as uow:

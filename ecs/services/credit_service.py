@@ -9,38 +9,29 @@ from uuid import UUID
 import structlog
 
 from ecs.domain.credit import emotion, reasons
-from ecs.domain.credit.agreements import ACTIVE, CreditAccount, CreditOffer
+from ecs.domain.credit.agreements import ACTIVE, CreditOffer
 from ecs.domain.credit.decision import (
     ApplicationInputs,
     Assessment,
     Decision,
-    DecisionInputs,
     DecisionStatus,
     Provenance,
     require_fit,
 )
 from ecs.domain.credit.emotion import AbsentReason, EmotionSignal
-from ecs.domain.credit.features import FEATURE_CONTRACT, Evidence, gather_evidence
+from ecs.domain.credit.features import Evidence, gather_evidence
 from ecs.domain.credit.limit import limit_with_emotion, limit_without_emotion
 from ecs.domain.credit.policy import Policy
-from ecs.domain.credit.reasons import Lack
 from ecs.domain.credit.scorecard import Scorecard, probability_of_default
 from ecs.domain.credit.texts import DEFAULT_LOCALE
+from ecs.domain.period import Window
 from ecs.repositories.unit_of_work import UnitOfWork
-from ecs.services.exceptions import AccountExists, AccountNotFound, OfferNotFound
+from ecs.services.exceptions import AccountExists, OfferNotFound
 from ecs.services.ports import NewId
 
 log = structlog.get_logger(__name__)
 
 EXPIRY_BATCH: Final = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """How far back a decision looks, and at how many rows at most."""
-
-    days: int
-    rows_max: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +58,11 @@ class CreditOfferCalculator:
             window_days=application.window_days,
             user_created_at=application.user_created_at,
         )
-        provenance = self._provenance(application, evidence)
+        provenance = Provenance.of(application, evidence, self.scorecard, self.policy)
         signal = emotion.permitted(application.emotion, self.policy.emotion)
         lack = reasons.find_lack(evidence, self.policy, locale=self.locale)
         if lack:
-            return _referral(lack, signal, provenance)
+            return Decision.referral(lack, signal, provenance)
         assessment = self._assess(evidence, factor=signal.factor)
         if self._earns_offer(assessment):
             return self._offer(assessment, evidence, signal, provenance)
@@ -152,27 +143,6 @@ class CreditOfferCalculator:
     ) -> tuple[reasons.Reason, ...]:
         return reasons.card_reasons(self.scorecard, assessment.points, evidence, locale=self.locale)
 
-    def _provenance(self, application: ApplicationInputs, evidence: Evidence) -> Provenance:
-        return Provenance(
-            features=evidence.features,
-            monthly=evidence.monthly,
-            feature_contract=FEATURE_CONTRACT,
-            model=self.scorecard.reference,
-            policy=self.policy.reference,
-            inputs=DecisionInputs.of(application),
-        )
-
-
-def _referral(lack: Lack, signal: EmotionSignal, provenance: Provenance) -> Decision:
-    return Decision(
-        status=DecisionStatus.REFERRED,
-        assessment=None,
-        reasons=(lack.reason,),
-        next_steps=(lack.next_step,),
-        emotion=emotion.unused(signal),
-        provenance=provenance,
-    )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditService:
@@ -236,18 +206,6 @@ class CreditService:
         async with self.unit_of_work() as uow:
             standing = await uow.credit.find_standing_offer(user_id)
         return standing if standing is not None and standing.status in ACTIVE else None
-
-    async def find_account(self, user_id: UUID) -> CreditAccount | None:
-        """Return the person's active account, or None."""
-        async with self.unit_of_work() as uow:
-            return await uow.credit.find_active_account(user_id)
-
-    async def get_account(self, user_id: UUID) -> CreditAccount:
-        """Return the person's active account, or raise ``AccountNotFound``."""
-        account = await self.find_account(user_id)
-        if account is None:
-            raise AccountNotFound
-        return account
 
     async def expire_lapsed_offers(self) -> int:
         """Mark one batch of offers whose time is over; reads show them expired all the same."""

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from ecs.api.access import AnyUser, Public
-from ecs.api.deps import Auth, Credit
+from ecs.api.deps import Acceptance, Auth, Credit
 from ecs.api.problem import problem_responses
 from ecs.api.routing import EcsRoute
 from ecs.api.schemas.auth import MeOut, Registration, TokenOut, UserOut
@@ -78,10 +78,12 @@ async def register(registration: Registration, auth: Auth) -> UserOut:
 
 
 @router.get("/api/v1/users/me")
-async def me(user_id: Annotated[UUID, AnyUser()], auth: Auth, credit: Credit) -> MeOut:
+async def me(
+    user_id: Annotated[UUID, AnyUser()], auth: Auth, credit: Credit, acceptance: Acceptance
+) -> MeOut:
     """Show the caller, with the active offer and the active account."""
     return MeOut.assemble(
         await auth.get_user(user_id),
         await credit.find_active_offer(user_id),
-        await credit.find_account(user_id),
+        await acceptance.find_account(user_id),
     )

@@ -73,7 +73,7 @@ async def accept_offer(
 
 @router.get("/account", responses=problem_responses(404))
 async def get_account(
-    user_id: Annotated[UUID, UserWith("account:read")], credit: Credit
+    user_id: Annotated[UUID, UserWith("account:read")], acceptance: Acceptance
 ) -> AccountOut:
     """Show the caller's credit account."""
-    return AccountOut.of(await credit.get_account(user_id))
+    return AccountOut.of(await acceptance.get_account(user_id))

@@ -7,12 +7,12 @@ from enum import StrEnum
 from uuid import UUID
 
 from ecs.domain.credit.artefact import ArtefactError, ArtefactReference
-from ecs.domain.credit.emotion import EmotionOutcome, EmotionSignal
-from ecs.domain.credit.features import FeatureVector, MonthlyFlows
+from ecs.domain.credit.emotion import EmotionOutcome, EmotionSignal, unused
+from ecs.domain.credit.features import FEATURE_CONTRACT, Evidence, FeatureVector, MonthlyFlows
 from ecs.domain.credit.history import TransactionHistory
 from ecs.domain.credit.limit import LimitTwin
 from ecs.domain.credit.policy import CreditType, Policy, RiskCategory
-from ecs.domain.credit.reasons import Reason
+from ecs.domain.credit.reasons import Lack, Reason
 from ecs.domain.credit.scorecard import Scorecard, probability_of_default
 from ecs.domain.money import Money
 
@@ -89,6 +89,24 @@ class Provenance:
     policy: ArtefactReference
     inputs: DecisionInputs
 
+    @classmethod
+    def of(
+        cls,
+        application: ApplicationInputs,
+        evidence: Evidence,
+        scorecard: Scorecard,
+        policy: Policy,
+    ) -> "Provenance":
+        """Return by what an application is judged."""
+        return cls(
+            features=evidence.features,
+            monthly=evidence.monthly,
+            feature_contract=FEATURE_CONTRACT,
+            model=scorecard.reference,
+            policy=policy.reference,
+            inputs=DecisionInputs.of(application),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
@@ -100,6 +118,18 @@ class Decision:
     next_steps: tuple[str, ...]
     emotion: EmotionOutcome
     provenance: Provenance
+
+    @classmethod
+    def referral(cls, lack: Lack, signal: EmotionSignal, provenance: Provenance) -> "Decision":
+        """Return the decision not to judge, with what is lacking and what would help."""
+        return cls(
+            status=DecisionStatus.REFERRED,
+            assessment=None,
+            reasons=(lack.reason,),
+            next_steps=(lack.next_step,),
+            emotion=unused(signal),
+            provenance=provenance,
+        )
 
     @property
     def terms(self) -> Assessment | None:

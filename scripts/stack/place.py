@@ -1,0 +1,141 @@
+"""Where a stack lives: a short private folder outside the checkout, and ``.stack`` inside it."""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, Self
+
+from scripts.stack.errors import AlreadyRunning, StackError
+
+# System users cannot enter a 0700 checkout, and socket paths are limited to 107 bytes.
+ROOT: Final = Path("/var/tmp")  # noqa: S108  (its folder is checked to be ours)
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+THROWAWAY_PREFIX: Final = "t-"
+SECRET_NAMES: Final = ("superuser", "owner", "app", "redis", "rabbitmq", "jwt", "client_key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The folders and private files of one stack."""
+
+    home: Path
+    throwaway: bool
+
+    @classmethod
+    def of_checkout(cls, checkout: Path = CHECKOUT) -> Self:
+        """Return the place of a checkout: always the same, and nobody else's."""
+        name = hashlib.sha256(f"{os.getuid()}:{checkout.resolve()}".encode()).hexdigest()[:8]
+        return cls(home=user_folder() / name, throwaway=False)
+
+    @classmethod
+    def temporary(cls) -> Self:
+        """Return a new place that is deleted when its stack stops."""
+        home = Path(tempfile.mkdtemp(prefix=THROWAWAY_PREFIX, dir=user_folder()))
+        return cls(home=home, throwaway=True)
+
+    @property
+    def stack_id(self) -> str:
+        """Return the marker by which this stack's processes are known."""
+        return f"ecs-{os.getuid()}-{self.home.name}"
+
+    @property
+    def seed(self) -> int:
+        """Return a number that spreads stacks over the free ports."""
+        return int(hashlib.sha256(str(self.home).encode()).hexdigest()[:8], 16)
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of one log file per program."""
+        return self.home / "logs"
+
+    def make(self) -> None:
+        """Create the folder: others may pass through, for PostgreSQL's user, but not look."""
+        self.home.mkdir(mode=0o711, exist_ok=True)
+        self.home.chmod(0o711)
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+
+    def folder(self, name: str) -> Path:
+        """Return a private folder inside, created when missing."""
+        folder = self.home / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def write(self, name: str, content: str) -> Path:
+        """Write a file that only its owner reads."""
+        return write_private(self.home / name, content)
+
+    def secrets(self) -> dict[str, str]:
+        """Return the stack's passwords and keys, made at random the first time."""
+        file = self.home / "secrets.json"
+        known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+        if set(known) != set(SECRET_NAMES):
+            known = {name: secrets.token_hex(32) for name in SECRET_NAMES} | known
+            write_private(file, json.dumps(known))
+        return known
+
+    def lock(self) -> IO[str]:
+        """
+        Return the open lock of this place, which says who runs the stack.
+
+        Raises:
+            AlreadyRunning: somebody else holds it.
+        """
+        file = (self.home / "lock").open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise AlreadyRunning(f"This stack is already running (process {self.keeper()}).") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        return file
+
+    def keeper(self) -> int | None:
+        """Return the process that runs this stack, or None when nobody does."""
+        try:
+            with (self.home / "lock").open("r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int((self.home / "lock").read_text() or 0) or None
+        except FileNotFoundError:
+            return None
+        return None
+
+    def remove(self) -> None:
+        """Delete everything a throw-away stack has left."""
+        if self.throwaway:
+            shutil.rmtree(self.home, ignore_errors=True)
+
+
+def user_folder() -> Path:
+    """Return the folder of this user's stacks, after making sure that it is his."""
+    folder = ROOT / f"ecs-{os.getuid()}"
+    folder.mkdir(mode=0o711, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise StackError(f"{folder} belongs to somebody else; remove it first.")
+    folder.chmod(0o711)
+    return folder
+
+
+def abandoned() -> list[Place]:
+    """Return throw-away places whose keeper died without cleaning up."""
+    found = [
+        Place(home=home, throwaway=True) for home in user_folder().glob(f"{THROWAWAY_PREFIX}*/")
+    ]
+    return [place for place in found if (place.home / "lock").exists() and not place.keeper()]
+
+
+def write_private(file: Path, content: str) -> Path:
+    """Replace ``file`` in one step; only its owner reads it."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(content)
+    draft.replace(file)
+    return file

@@ -1,0 +1,73 @@
+"""The stack's addresses as the application's environment variables."""
+
+from typing import Final
+
+from scripts.stack.place import Place
+
+DATABASE: Final = "ecs"
+OWNER: Final = "ecs_owner"
+APPLICATION: Final = "ecs_app"
+RABBITMQ_USER: Final = "ecs"
+
+
+def database_url(user: str, password: str, port: int, *, database: str = DATABASE) -> str:
+    """Return a PostgreSQL URL on this machine."""
+    return f"postgresql://{user}:{password}@127.0.0.1:{port}/{database}"
+
+
+def application_environment(place: Place, ports: dict[str, int]) -> dict[str, str]:
+    """Return every setting of the application, as its environment variables."""
+    return _common(ports) | _database(place, ports) | _brokers(place, ports) | _secrets(place)
+
+
+def as_file(environment: dict[str, str]) -> str:
+    """Return ``environment`` in the form of ``.env``; no value needs quoting."""
+    return "".join(f"{name}={value}\n" for name, value in environment.items())
+
+
+def _common(ports: dict[str, int]) -> dict[str, str]:
+    return {
+        "ENVIRONMENT": "development",
+        "DEBUG": "true",
+        "APP_PORT": str(ports["http"]),
+        "LOG_LEVEL": "info",
+        "FEATURE_ENGINEERING_TRANSACTIONS_LAST_DAYS": "30",
+        "FEATURE_ENGINEERING_TRANSACTIONS_LIMIT": "1000",
+        "FEATURE_ENGINEERING_EMOTIONAL_EVENTS_PERIOD_DAYS": "7",
+        "FEATURE_ENGINEERING_EMOTIONAL_EVENTS_LIMIT": "50",
+        "CREDIT_CURRENCY": "BRL",
+        "CREDIT_OFFER_EXPIRES_HOURS": "360",
+    }
+
+
+def _database(place: Place, ports: dict[str, int]) -> dict[str, str]:
+    secrets, port = place.secrets(), ports["postgres"]
+    return {
+        "DB_URL": database_url(APPLICATION, secrets["app"], port),
+        "DB_OWNER_URL": database_url(OWNER, secrets["owner"], port),
+        "POSTGRES_USER": APPLICATION,
+        "POSTGRES_PASSWORD": secrets["app"],
+        "POSTGRES_DB": DATABASE,
+    }
+
+
+def _brokers(place: Place, ports: dict[str, int]) -> dict[str, str]:
+    secrets = place.secrets()
+    return {
+        "REDIS_URL": f"redis://:{secrets['redis']}@127.0.0.1:{ports['redis']}/0",
+        "RABBITMQ_USER": RABBITMQ_USER,
+        "RABBITMQ_PASS": secrets["rabbitmq"],
+        "RABBITMQ_HOST": "127.0.0.1",
+        "RABBITMQ_PORT": str(ports["amqp"]),
+    }
+
+
+def _secrets(place: Place) -> dict[str, str]:
+    return {
+        "JWT_SECRET": place.secrets()["jwt"],
+        "JWT_EXPIRES_SECONDS": "900",
+        "JWT_ALGORITHM": "HS256",
+        "JWT_ISSUER": "ecs",
+        "JWT_AUDIENCE": "ecs-api",
+        "CLIENT_SECRET_KEY": place.secrets()["client_key"],
+    }
