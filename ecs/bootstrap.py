@@ -90,7 +90,7 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
             auth=_auth(settings, unit_of_work, passwords),
             credit=_credit(settings, unit_of_work),
             jobs=JobsService(unit_of_work=unit_of_work),
-            maintenance=MaintenanceService(unit_of_work=unit_of_work),
+            maintenance=MaintenanceService(unit_of_work=unit_of_work, new_id=new_id),
             notifications=NotificationsService(unit_of_work=unit_of_work),
             outbox=OutboxService(
                 unit_of_work=unit_of_work,

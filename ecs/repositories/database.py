@@ -56,6 +56,8 @@ def _connect_args(name: str, *, statement_seconds: int, lock_seconds: int) -> di
         "server_settings": {
             "application_name": name,
             "jit": "off",
+            # A window of days must not depend on the server's summer time.
+            "timezone": "UTC",
             "statement_timeout": str(statement_seconds * 1000),
             "lock_timeout": str(lock_seconds * 1000),
             # A killed worker must not keep its row locks until its statement ends.

@@ -1,10 +1,29 @@
 """What only the owner of the database may do."""
 
+from typing import Final
+from uuid import UUID
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
 from ecs.repositories import tables  # noqa: F401  (registers every table)
+
+# In the order of the foreign keys. The record of decisions stays, under a name nobody knows.
+_FORGET: Final = (
+    "UPDATE risk_assessments SET user_id = :pseudonym, request_id = NULL WHERE user_id = :user_id",
+    "DELETE FROM notifications WHERE user_id = :user_id",
+    "DELETE FROM credit_accounts WHERE user_id = :user_id",
+    "DELETE FROM credit_offers WHERE user_id = :user_id",
+    "DELETE FROM outbox_events WHERE id IN (SELECT id FROM jobs WHERE user_id = :user_id)",
+    "DELETE FROM jobs WHERE user_id = :user_id",
+    "DELETE FROM transactions WHERE user_id = :user_id",
+    "DELETE FROM users WHERE id = :user_id",
+)
+_OWES: Final = text("""
+SELECT EXISTS (SELECT FROM credit_accounts WHERE user_id = :user_id AND status = 'active')
+    OR EXISTS (SELECT FROM credit_offers WHERE user_id = :user_id AND status = 'accepting')
+""")
 
 
 class MaintenanceRepository:
@@ -18,3 +37,14 @@ class MaintenanceRepository:
         names = sorted(SQLModel.metadata.tables)
         await self._session.execute(text(f"TRUNCATE {', '.join(names)}"))
         return names
+
+    async def has_running_credit(self, user_id: UUID) -> bool:
+        """Return whether an account is open, or about to be."""
+        return bool((await self._session.execute(_OWES, {"user_id": user_id})).scalar_one())
+
+    async def forget_user(self, user_id: UUID, *, pseudonym: UUID) -> None:
+        """Delete a person and all that is theirs; keep the record of decisions, pseudonymised."""
+        values = {"user_id": user_id, "pseudonym": pseudonym}
+        for statement in _FORGET:
+            wanted = {name: value for name, value in values.items() if f":{name}" in statement}
+            await self._session.execute(text(statement), wanted)
