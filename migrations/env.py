@@ -15,6 +15,7 @@ from sqlmodel import SQLModel
 from ecs.repositories import tables  # noqa: F401  (registers every table)
 from ecs.repositories.privileges import grant_statements
 
+DEFAULT_APPLICATION_ROLE = "ecs_app"  # Of both stacks; taken when DB_URL names the owner alone.
 MIGRATION_LOCK = 4_127_301_955  # Any constant: a second upgrade waits for the first.
 
 
@@ -36,13 +37,16 @@ def owner_url() -> str:
     return found
 
 
-def application_role() -> str | None:
-    """Return the role that the application connects as, when it is not the owner itself."""
+def application_role(connection: Connection) -> str | None:
+    """Return the role that the application connects as, or None when there is none but the owner."""
+    owner = make_url(owner_url()).username
     application = url("DB_URL")
-    if application is None:
-        return os.environ.get("DB_APPLICATION_ROLE")
-    role = make_url(application).username
-    return None if role == make_url(owner_url()).username else role
+    named = make_url(application).username if application else None
+    for role in (named, DEFAULT_APPLICATION_ROLE):
+        known = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
+        if role and role != owner and connection.execute(known, {"role": role}).scalar_one():
+            return role
+    return None
 
 
 def sortable_revision(_: Any, __: Any, directives: list[Any]) -> None:
@@ -64,7 +68,7 @@ def migrate(connection: Connection) -> None:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         connection.execute(text("SET LOCAL lock_timeout = '5s'"))
         context.run_migrations()
-        role = application_role()
+        role = application_role(connection)
         if role is not None:
             for statement in grant_statements(role):
                 connection.execute(text(statement))
