@@ -19,5 +19,5 @@ USER ecs
 EXPOSE 8000
 CMD ["uvicorn", "ecs.api.asgi:create", "--factory", "--host", "0.0.0.0", "--port", "8000", \
      "--loop", "uvloop", "--http", "httptools", "--timeout-keep-alive", "75", \
-     "--timeout-graceful-shutdown", "25", "--limit-concurrency", "200", "--backlog", "512", \
+     "--timeout-graceful-shutdown", "25", "--limit-concurrency", "1000", "--backlog", "512", \
      "--no-server-header", "--no-access-log"]

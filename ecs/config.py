@@ -1,5 +1,6 @@
 """Settings, read from the environment once, by the composition root."""
 
+import sys
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -82,9 +83,9 @@ class Settings(BaseSettings):
     debug: bool = False
     app_port: int = Field(default=8000, ge=1, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    db_url: DatabaseUrl
-    db_owner_url: DatabaseUrl | None = None
-    redis_url: str = Field(pattern=r"^rediss?://.+")
+    db_url: DatabaseUrl = Field(repr=False)
+    db_owner_url: DatabaseUrl | None = Field(default=None, repr=False)
+    redis_url: str = Field(pattern=r"^rediss?://.+", repr=False)
     client_secret_key: SecretStr
     jwt: JwtSettings = Field(default_factory=JwtSettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)
@@ -132,6 +133,14 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_complaints(error))) from None
+
+
+def settings_or_exit() -> Settings:
+    """Return the settings of this process, or end it with the way out in one line."""
+    try:
+        return read_settings()
+    except SettingsError as error:
+        sys.exit(f"ecs: {error}")
 
 
 def _complaints(error: ValidationError) -> list[str]:

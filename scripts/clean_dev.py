@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from ecs.bootstrap import owner_application
-from ecs.config import Settings, read_settings
+from ecs.config import Settings, settings_or_exit
 
 
 async def clean(settings: Settings) -> list[str]:
@@ -15,7 +15,7 @@ async def clean(settings: Settings) -> list[str]:
 
 def main() -> None:
     """Refuse in production; clean anywhere else."""
-    settings = read_settings()
+    settings = settings_or_exit()
     if not settings.development:
         sys.exit("This removes all data, and ENVIRONMENT is production: refused.")
     names = asyncio.run(clean(settings))

@@ -5,7 +5,7 @@ import asyncio
 import json
 
 from ecs.bootstrap import owner_application
-from ecs.config import read_settings
+from ecs.config import settings_or_exit
 from ecs.domain.people import CLIENT_SCOPES
 from ecs.services.auth_service import NewClient
 
@@ -42,7 +42,7 @@ def name_of(text: str) -> str:
 
 async def create(name: str, scopes: frozenset[str]) -> NewClient:
     """Add the client as the owner of the database: the application itself may not."""
-    async with owner_application(read_settings()) as ecs:
+    async with owner_application(settings_or_exit()) as ecs:
         return await ecs.auth.create_client(name=name, scopes=scopes)
 
 

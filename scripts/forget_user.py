@@ -5,14 +5,14 @@ import asyncio
 import sys
 
 from ecs.bootstrap import owner_application
-from ecs.config import read_settings
+from ecs.config import settings_or_exit
 from ecs.log import configure_logging
 from ecs.services.exceptions import BusinessLogicError
 
 
 async def forget(email: str) -> None:
     """Forget the person as the owner of the database: the application itself may not."""
-    async with owner_application(read_settings()) as ecs:
+    async with owner_application(settings_or_exit()) as ecs:
         await ecs.maintenance.forget_user(email=email)
 
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ecs.bootstrap import Application, owner_application
-from ecs.config import Settings, read_settings
+from ecs.config import Settings, settings_or_exit
 from ecs.domain.people import CLIENT_SCOPES
 from ecs.log import configure_logging
 from ecs.services.exceptions import EmailTaken, InvalidClient, InvalidGrant
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(".stack/demo.json"))
     out: Path = parser.parse_args().out
-    settings = read_settings()
+    settings = settings_or_exit()
     configure_logging(level="warning", service="seed-dev")
     if not settings.development:
         sys.exit("Demo people are for development; ENVIRONMENT is production.")

@@ -8,7 +8,7 @@ from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
-from ecs.config import read_settings
+from ecs.config import settings_or_exit
 from ecs.log import configure_logging
 from workers.jobs import credit, outbox
 
@@ -48,7 +48,7 @@ def make_scheduler(connection: Redis) -> CronScheduler:
 
 def main() -> None:
     """Run until told to stop."""
-    settings = read_settings()
+    settings = settings_or_exit()
     configure_logging(level=settings.log_level, service="cron")
     make_scheduler(Redis.from_url(settings.redis_url)).start()  # type: ignore[no-untyped-call]  # RQ
 

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from ecs.bootstrap import Application, application
-from ecs.config import read_settings
+from ecs.config import settings_or_exit
 from ecs.domain.events import DESTINATIONS
 from ecs.log import configure_logging
 from ecs.services.exceptions import DestinationUnavailable, RepositoryError
@@ -25,8 +25,8 @@ async def relay_for_ever(ecs: Application, destination: str) -> None:
     while True:
         try:
             carried = await ecs.outbox.relay(destination)
-        except (DestinationUnavailable, RepositoryError) as error:
-            log.warning("outbox.relay-failed", destination=destination, reason=repr(error))
+        except Exception as error:  # noqa: BLE001  (one bad event must not stop the others)
+            log_failure("outbox.relay-failed", error, destination=destination)
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_SECONDS_MAX)
             continue
@@ -40,9 +40,19 @@ async def sweep_for_ever(ecs: Application) -> None:
     while True:
         try:
             await ecs.outbox.redispatch_lost()
-        except RepositoryError as error:
-            log.warning("outbox.sweep-failed", reason=repr(error))
+            for job_id in await ecs.outbox.find_parked_jobs():
+                await ecs.acceptance.give_up(job_id=job_id)
+        except Exception as error:  # noqa: BLE001  (the next sweep may go better)
+            log_failure("outbox.sweep-failed", error)
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+def log_failure(event: str, error: Exception, **context: str) -> None:
+    """Log what was to be expected in a line, and anything else with its stack."""
+    if isinstance(error, DestinationUnavailable | RepositoryError):
+        log.warning(event, reason=repr(error), **context)
+    else:
+        log.error(event, exc_info=error, **context)
 
 
 async def run(ecs: Application) -> None:
@@ -63,7 +73,7 @@ async def run(ecs: Application) -> None:
 
 async def main() -> None:
     """Build the application and relay."""
-    settings = read_settings()
+    settings = settings_or_exit()
     configure_logging(level=settings.log_level, service="outbox-relay")
     async with application(settings, name="outbox-relay") as ecs:
         await run(ecs)

@@ -8,7 +8,7 @@ from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from ecs.config import read_settings
+from ecs.config import settings_or_exit
 from ecs.log import configure_logging
 from workers.jobs import credit, outbox
 
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("queue", choices=QUEUES)
     queue = parser.parse_args().queue
-    settings = read_settings()
+    settings = settings_or_exit()
     configure_logging(level=settings.log_level, service=f"rq-{queue}")
     make_worker(queue, Redis.from_url(settings.redis_url)).work(logging_level=None)
 

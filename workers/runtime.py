@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from ecs.bootstrap import Application, job_application
-from ecs.config import read_settings
+from ecs.config import settings_or_exit
 
 
 def run_job(
@@ -15,7 +15,7 @@ def run_job(
     """Build the application in this job's own loop, run one use case, take it apart again."""
 
     async def main() -> None:
-        async with job_application(read_settings()) as ecs:
+        async with job_application(settings_or_exit()) as ecs:
             await use_case(ecs)
 
     with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -21,6 +21,7 @@ from ecs.domain.people import CLIENT_SCOPES, USER_SCOPES
 from ecs.domain.principal import Principal, PrincipalKind
 from ecs.services.exceptions import Unauthenticated
 
+PRINCIPAL_KEY: Final = "ecs.principal"  # In the scope: a server may share the state.
 TOKEN_URL: Final = "/token"  # noqa: S105  (a path)
 DESCRIPTIONS: Final[dict[str, str]] = {
     "account:read": "See one's own credit account",
@@ -115,10 +116,10 @@ AccessRule = PublicRule | CallerRule
 
 async def authenticated(request: Request) -> Principal:
     """Return the caller behind the request's token, asked for once per request."""
-    known = getattr(request.state, "principal", None)
+    known = request.scope.get(PRINCIPAL_KEY)
     if known is None:
         known = await _authenticator(request).authenticate(_bearer_token(request))
-        request.state.principal = known
+        request.scope[PRINCIPAL_KEY] = known
     return cast(Principal, known)
 
 

@@ -18,6 +18,7 @@ from ecs.services.exceptions import (
     BusinessLogicError,
     Busy,
     Conflict,
+    ConflictError,
     DatabaseUnavailable,
     Forbidden,
     Invalid,
@@ -98,6 +99,7 @@ def install(app: FastAPI, *, development: bool) -> None:
     app.add_exception_handler(BusinessLogicError, handlers.on_business_logic_error)
     app.add_exception_handler(DatabaseUnavailable, handlers.on_database_unavailable)
     app.add_exception_handler(InvalidValueError, handlers.on_invalid_value)
+    app.add_exception_handler(ConflictError, handlers.on_conflict)
     app.add_exception_handler(RequestValidationError, handlers.on_validation_error)
     app.add_exception_handler(HTTPException, handlers.on_http_exception)
     app.add_exception_handler(TokenRequestError, handlers.on_token_request_error)
@@ -129,6 +131,11 @@ class Handlers:
         """Ask for patience: the database is away, or wants the transaction again."""
         log.warning("http.database-unavailable", reason=str(error))
         return self._render(request, problem_of(Busy()), error)
+
+    async def on_conflict(self, request: Request, error: Exception) -> Response:
+        """Answer a constraint that no use case foresaw: another request was faster."""
+        log.warning("http.constraint-refused", constraint=str(error))
+        return self._render(request, problem_of(Conflict()), error)
 
     async def on_invalid_value(self, request: Request, error: Exception) -> Response:
         """Answer a value that passed validation and that the database cannot hold."""

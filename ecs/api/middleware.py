@@ -24,11 +24,12 @@ from uuid_utils.compat import uuid7
 
 from ecs.api.error_handlers import INTERNAL_ERROR, insides_of, problem_of
 from ecs.api.problem import REQUEST_ID_KEY, render
-from ecs.services.exceptions import TooLarge
+from ecs.services.exceptions import Busy, TooLarge
 
 log = structlog.get_logger(__name__)
 
 BODY_BYTES_MAX: Final = 1_048_576
+REQUESTS_MAX: Final = 200
 USER_AGENT_CHARACTERS_MAX: Final = 120
 CLIENT_CLOSED_REQUEST: Final = 499  # Nginx's word for a client that went away
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -44,6 +45,7 @@ def install(app: FastAPI, *, development: bool, body_bytes_max: int = BODY_BYTES
     """Surround ``app``; ``development`` adds the stack to the answer of an unforeseen error."""
     # The one added last is the outermost.
     app.add_middleware(BodyLimitMiddleware, body_bytes_max=body_bytes_max)
+    app.add_middleware(ConcurrencyLimitMiddleware, requests_max=REQUESTS_MAX)
     app.add_middleware(RequestContextMiddleware, development=development)
     app.add_middleware(SecurityHeadersMiddleware)
 
@@ -146,6 +148,32 @@ class BodyLimitMiddleware:
             return message
 
         return receive_limited
+
+
+class ConcurrencyLimitMiddleware:
+    """
+    Refuses what one process cannot serve in time, in our own words.
+
+    uvicorn has a limit of its own, set higher: its answer is plain text and leaves no log line.
+    """
+
+    def __init__(self, app: ASGIApp, *, requests_max: int) -> None:
+        self.app = app
+        self.requests_max = requests_max
+        self.running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if self.running >= self.requests_max:
+            await render(problem_of(Busy()), scope=scope)(scope, receive, send)
+            return
+        self.running += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.running -= 1
 
 
 class SecurityHeadersMiddleware:

@@ -8,6 +8,8 @@ from typing import Final
 
 BYTES_MIN: Final = 10
 BYTES_MAX: Final = 1024
+# Normalising takes quadratic time in combining marks, so a text is measured before it is touched.
+CHARACTERS_MAX: Final = 4 * BYTES_MAX
 COMMON_PASSWORDS_FILE: Final = Path(__file__).with_name("common_passwords.txt")
 
 
@@ -36,6 +38,8 @@ def normalise_password(password: str) -> str:
 
 def find_password_fault(password: str) -> PasswordFault | None:
     """Return why ``password`` is refused, or None when it is good enough."""
+    if len(password) > CHARACTERS_MAX:
+        return PasswordFault.TOO_LONG
     text = normalise_password(password)
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
         return PasswordFault.NOT_TEXT

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from passlib.hash import argon2
 
-from ecs.domain.passwords import BYTES_MAX, normalise_password
+from ecs.domain.passwords import BYTES_MAX, CHARACTERS_MAX, normalise_password
 from ecs.integrations.exceptions import HasherBusy
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class PasswordHasher:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _fits(self, password: str, hashed: str) -> bool:
-        text = normalise_password(password)
+        text = normalise_password(password[: CHARACTERS_MAX + 1])
         if len(text.encode(errors="surrogatepass")) > BYTES_MAX:
             text = ""  # No account has such a password; the work stays the same.
         try:

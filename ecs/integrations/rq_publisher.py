@@ -54,7 +54,10 @@ class RqPublisher:
                 if message.kind not in self._functions:
                     refused[message.id] = f"no job is called {message.kind}"
                 else:
-                    self._enqueue(message)
+                    try:
+                        self._enqueue(message)
+                    except (TypeError, ValueError) as error:  # It cannot be written as JSON.
+                        refused[message.id] = type(error).__name__
         except RedisError as error:
             raise DestinationUnavailable(type(error).__name__) from error
         return refused

@@ -37,8 +37,11 @@ _LIST_OFFERS: Final = text(
 )
 # The active one if there is one (lapsed or not), else the newest decision.
 _STANDING_OFFER: Final = text(
-    f"{_OFFERS} WHERE o.user_id = :user_id"
-    " ORDER BY (o.status IN ('offered', 'accepting')) DESC, o.id DESC LIMIT 1"
+    _OFFERS  # noqa: S608  (constant)
+    + " WHERE o.id = coalesce("
+    "(SELECT id FROM credit_offers"
+    " WHERE user_id = :user_id AND status IN ('offered', 'accepting')),"
+    " (SELECT id FROM credit_offers WHERE user_id = :user_id ORDER BY id DESC LIMIT 1))"
 )
 _NEWEST_ID: Final = text(
     "SELECT id FROM credit_offers WHERE user_id = :user_id ORDER BY id DESC LIMIT 1"
@@ -55,7 +58,7 @@ FROM users u CROSS JOIN LATERAL (
     FROM (
         SELECT id, occurred_at, amount_minor, category FROM transactions
         WHERE user_id = u.id AND currency = :currency
-          AND occurred_at >= now() - make_interval(days => :days) AND occurred_at < now()
+          AND occurred_at >= now() - make_interval(hours => 24 * :days) AND occurred_at < now()
         ORDER BY occurred_at DESC, id DESC LIMIT :limit
     ) t
 ) w

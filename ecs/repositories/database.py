@@ -60,8 +60,11 @@ def _connect_args(name: str, *, statement_seconds: int, lock_seconds: int) -> di
             "timezone": "UTC",
             "statement_timeout": str(statement_seconds * 1000),
             "lock_timeout": str(lock_seconds * 1000),
-            # A killed worker must not keep its row locks until its statement ends.
+            # A killed, stopped or cut-off process must not keep its row locks for long.
             "client_connection_check_interval": "1000",
+            "idle_in_transaction_session_timeout": "15000",
+            "tcp_keepalives_idle": "30",
+            "tcp_user_timeout": "15000",
         },
     }
 
@@ -85,14 +88,25 @@ def constraint_of(error: IntegrityError) -> str:
     return str(getattr(cause, "constraint_name", None) or "")
 
 
+def _place_of(error: DBAPIError) -> str:
+    """Return the state and where it happened; PostgreSQL's own text may repeat personal data."""
+    cause = getattr(error.orig, "__cause__", None)
+    words = [str(getattr(error.orig, "sqlstate", None) or type(error.orig).__name__)]
+    for name in ("table_name", "column_name", "constraint_name"):
+        value = getattr(cause, name, None)
+        if value:
+            words.append(f"{name}={value}")
+    return " ".join(words)
+
+
 def _translate_state(state: str, error: DBAPIError) -> RepositoryError:
     if state[:2] == INVALID_VALUE_CLASS:
-        return InvalidValueError(state)
+        return InvalidValueError(_place_of(error))
     if (
         error.connection_invalidated
         or state[:2] in TRANSIENT_CLASSES
         or state in TRANSIENT_STATES
         or not state  # The driver itself gave up: no answer came, so there is no state.
     ):
-        return DatabaseUnavailable(state or type(error.orig).__name__)
-    return DatabaseError(state)
+        return DatabaseUnavailable(_place_of(error))
+    return DatabaseError(_place_of(error))

@@ -21,7 +21,8 @@ _FIND: Final = text(f"SELECT {_COLUMNS} FROM jobs WHERE id = :id AND user_id = :
 _START: Final = text(
     "UPDATE jobs SET status = 'running', attempts = attempts + 1,"
     " started_at = coalesce(started_at, now())"
-    " WHERE id = :id AND status IN ('queued', 'running') RETURNING attempts"
+    " WHERE id = (SELECT id FROM jobs WHERE id = :id AND status IN ('queued', 'running')"
+    " FOR UPDATE SKIP LOCKED) RETURNING attempts"
 )
 _HOLD: Final = text(
     f"SELECT {_COLUMNS} FROM jobs"  # noqa: S608  (constant)
@@ -51,7 +52,11 @@ class JobsRepository:
         return None if row is None else _job(row)
 
     async def start(self, job_id: UUID) -> int | None:
-        """Count one more attempt and return which it is; None when there is nothing left to do."""
+        """
+        Count one more attempt and return which it is.
+
+        None when the job is finished, or when somebody else holds it: a copy is no attempt.
+        """
         return (await self._session.execute(_START, {"id": job_id})).scalar_one_or_none()
 
     async def hold(self, job_id: UUID) -> Job | None:

@@ -49,18 +49,24 @@ SET published_at = NULL, attempt = attempt + 1, available_at = now() + CAST(:pau
 WHERE id = :event_id
 """)
 # A job in progress holds the lock of its row, so a lost one is a job nobody holds. The pause
-# doubles with each attempt, so that a long queue is not flooded with copies of itself.
+# doubles with each copy that was never started, so that a long queue is not flooded with copies.
 _REDISPATCH_LOST: Final = text("""
 WITH lost AS (
     SELECT j.id FROM jobs j JOIN outbox_events o ON o.id = j.id
     WHERE j.status IN ('queued', 'running')
-      AND o.published_at < now() - CAST(:patience AS interval) * least(power(2, o.attempt - 1), 32)
+      AND o.published_at < now() - CAST(:patience AS interval)
+                         * power(2, least(greatest(o.attempt - j.attempts - 1, 0), 5))
     ORDER BY j.id LIMIT :limit
     FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE outbox_events o SET published_at = NULL, available_at = now(), attempt = o.attempt + 1
 FROM lost WHERE o.id = lost.id
 RETURNING o.id
+""")
+_FIND_PARKED_JOBS: Final = text("""
+SELECT j.id FROM jobs j JOIN outbox_events o ON o.id = j.id
+WHERE j.status IN ('queued', 'running') AND o.parked_at IS NOT NULL
+ORDER BY j.id LIMIT :limit
 """)
 _CLEAN: Final = text("""
 DELETE FROM outbox_events WHERE id IN (
@@ -80,7 +86,7 @@ class OutboxRepository:
 
     async def add(self, event: Event, *, event_id: UUID, request_id: str | None) -> None:
         """Write ``event`` next to the change that caused it."""
-        payload = {field.name: str(getattr(event, field.name)) for field in fields(event)}
+        payload = {field.name: getattr(event, field.name) for field in fields(event)}
         await self._session.execute(
             _ADD,
             {
@@ -88,7 +94,7 @@ class OutboxRepository:
                 "name": event.name,
                 "kind": event.kind,
                 "destination": event.destination,
-                "payload": json.dumps(payload),
+                "payload": json.dumps(payload, default=str, allow_nan=False),
                 "request_id": request_id,
             },
         )
@@ -121,6 +127,11 @@ class OutboxRepository:
     async def redispatch_lost(self, *, patience: timedelta, limit: int) -> list[UUID]:
         """Have jobs carried again that were handed over long ago and that nobody works on."""
         rows = await self._session.execute(_REDISPATCH_LOST, {"patience": patience, "limit": limit})
+        return list(rows.scalars())
+
+    async def find_parked_jobs(self, *, limit: int) -> list[UUID]:
+        """Return unfinished jobs whose event no destination will ever take."""
+        rows = await self._session.execute(_FIND_PARKED_JOBS, {"limit": limit})
         return list(rows.scalars())
 
     async def remove_published(self, *, older_than: timedelta, limit: int) -> int:

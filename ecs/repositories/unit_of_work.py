@@ -56,12 +56,13 @@ class UnitOfWork:
     ) -> None:
         try:
             await self._session.close()  # Rolls back whatever was not committed.
-        except Exception as closing:  # The connection is gone; what happened before says more.
+        except Exception as closing:  # noqa: BLE001  (gone; what happened before says more)
             if exc is None:
-                raise translate(closing) or closing from closing
+                raise translate(closing) or closing from None
         translated = translate(exc) if exc is not None else None
         if translated is not None:
-            raise translated from exc
+            # Without its cause: PostgreSQL's details repeat whole rows, and would reach a log.
+            raise translated from None
 
     async def commit(self) -> None:
         """Make every change of this unit of work durable."""

@@ -23,6 +23,7 @@ from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import (
     AccountExists,
     AccountNotFound,
+    Busy,
     Conflict,
     OfferDenied,
     OfferExpired,
@@ -35,12 +36,12 @@ from ecs.services.ports import NewId
 log = structlog.get_logger(__name__)
 
 CONSUMER: Final = "credit.open-account"
+CLAIM_TRIES: Final = 3
 REFUSED_BY_STATUS: Final[dict[OfferStatus, type[Conflict]]] = {
     OfferStatus.EXPIRED: OfferExpired,
     OfferStatus.DENIED: OfferDenied,
     OfferStatus.REFERRED: OfferReferred,
     OfferStatus.VOID: OfferVoid,
-    OfferStatus.OFFERED: OfferExpired,  # Its time ran out between the claim and the look.
 }
 EXPLANATIONS: Final[dict[AcceptanceRefusal, str]] = {
     AcceptanceRefusal.ACCOUNT_EXISTS: "You already have an active credit account.",
@@ -68,16 +69,20 @@ class AcceptanceService:
             OfferExpired, OfferDenied, OfferReferred, OfferVoid: it cannot be accepted.
         """
         job_id = self.new_id()
-        async with self.unit_of_work() as uow:
-            if not await uow.credit.claim_offer(offer_id, user_id=user_id, job_id=job_id):
-                return await _job_of_taken_offer(uow, offer_id=offer_id, user_id=user_id)
-            await uow.jobs.add(job_id, kind=OfferAccepted.kind, user_id=user_id)
-            await uow.outbox.add(
-                OfferAccepted(offer_id=offer_id), event_id=job_id, request_id=request_id
-            )
-            await uow.commit()
-        log.info("credit.offer-accepted", offer_id=str(offer_id), job_id=str(job_id))
-        return job_id
+        for _ in range(CLAIM_TRIES):
+            async with self.unit_of_work() as uow:
+                if await uow.credit.claim_offer(offer_id, user_id=user_id, job_id=job_id):
+                    await uow.jobs.add(job_id, kind=OfferAccepted.kind, user_id=user_id)
+                    await uow.outbox.add(
+                        OfferAccepted(offer_id=offer_id), event_id=job_id, request_id=request_id
+                    )
+                    await uow.commit()
+                    log.info("credit.offer-accepted", offer_id=str(offer_id), job_id=str(job_id))
+                    return job_id
+                taken_by = await _job_of_taken_offer(uow, offer_id=offer_id, user_id=user_id)
+            if taken_by is not None:
+                return taken_by
+        raise Busy
 
     async def open_account(self, *, job_id: UUID) -> None:
         """
@@ -87,7 +92,7 @@ class AcceptanceService:
         """
         attempts = await self._start(job_id)
         if attempts is None:
-            log.info("credit.acceptance-already-finished", job_id=str(job_id))
+            log.info("credit.acceptance-finished-or-in-other-hands", job_id=str(job_id))
             return
         if attempts > ATTEMPTS_MAX:  # The worker died in the middle each time.
             await self._note_failure(job_id, attempts)
@@ -109,6 +114,10 @@ class AcceptanceService:
         if account is None:
             raise AccountNotFound
         return account
+
+    async def give_up(self, *, job_id: UUID) -> None:
+        """End an acceptance that nobody can finish: the person is told, the offer stands again."""
+        await self._note_failure(job_id, ATTEMPTS_MAX)
 
     async def _start(self, job_id: UUID) -> int | None:
         async with self.unit_of_work() as uow:
@@ -194,8 +203,12 @@ class AcceptanceService:
         )
 
 
-async def _job_of_taken_offer(uow: UnitOfWork, *, offer_id: UUID, user_id: UUID) -> UUID:
-    """Return the job of an offer taken before, or raise why it cannot be taken."""
+async def _job_of_taken_offer(uow: UnitOfWork, *, offer_id: UUID, user_id: UUID) -> UUID | None:
+    """
+    Return the job of an offer taken before, or raise why it cannot be taken.
+
+    None when it was given back between the claim and this look: then it can be claimed again.
+    """
     offer = await uow.credit.find_offer(offer_id, user_id=user_id)
     if offer is None:
         raise OfferNotFound
@@ -203,4 +216,6 @@ async def _job_of_taken_offer(uow: UnitOfWork, *, offer_id: UUID, user_id: UUID)
         return offer.job_id
     if await uow.credit.find_active_account(user_id) is not None:
         raise AccountExists
+    if offer.status is OfferStatus.OFFERED:
+        return None
     raise REFUSED_BY_STATUS[offer.status]

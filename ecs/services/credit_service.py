@@ -25,6 +25,7 @@ from ecs.domain.credit.policy import Policy
 from ecs.domain.credit.scorecard import Scorecard, probability_of_default
 from ecs.domain.credit.texts import DEFAULT_LOCALE
 from ecs.domain.period import Window
+from ecs.repositories.exceptions import ConflictError
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import AccountExists, OfferNotFound
 from ecs.services.ports import NewId
@@ -32,6 +33,7 @@ from ecs.services.ports import NewId
 log = structlog.get_logger(__name__)
 
 EXPIRY_BATCH: Final = 1000
+ONE_ACTIVE_OFFER: Final = "credit_offers_one_active_per_user"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,26 +167,13 @@ class CreditService:
         Raises:
             AccountExists: the person has an active account.
         """
-        async with self.unit_of_work() as uow:
-            seen = await uow.credit.find_newest_decision_id(user_id)
-            await uow.credit.lock_applicant(user_id)
-            if await uow.credit.find_active_account(user_id) is not None:
-                raise AccountExists
-            standing = await uow.credit.find_standing_offer(user_id)
-            if standing is not None and (standing.status in ACTIVE or standing.id != seen):
-                return standing, False
-            await uow.credit.expire_lapsed(user_id=user_id, limit=1)
-            offer = await self._decide(uow, user_id=user_id, request_id=request_id)
-            await uow.commit()
-        log.info(
-            "credit.decided",
-            user_id=str(user_id),
-            offer_id=str(offer.id),
-            status=offer.status,
-            score=offer.assessment.score,
-            limit_minor=offer.credit_limit.cents if offer.credit_limit else None,
-        )
-        return offer, True
+        try:
+            return await self._apply(user_id=user_id, request_id=request_id)
+        except ConflictError as conflict:
+            # The offer lapsed before our eyes while an accept, made in time, was being written.
+            if conflict.constraint != ONE_ACTIVE_OFFER:
+                raise
+            return await self._apply(user_id=user_id, request_id=request_id)
 
     async def get_offer(self, *, user_id: UUID, offer_id: UUID) -> CreditOffer:
         """Return the decision, or raise ``OfferNotFound`` when it is not this person's."""
@@ -214,6 +203,29 @@ class CreditService:
             await uow.commit()
         log.info("credit.offers-expired", offers=expired)
         return expired
+
+    async def _apply(self, *, user_id: UUID, request_id: str | None) -> tuple[CreditOffer, bool]:
+        async with self.unit_of_work() as uow:
+            seen = await uow.credit.find_newest_decision_id(user_id)
+            await uow.credit.lock_applicant(user_id)
+            # In this order: whoever sees an offer accepted then sees its account too.
+            standing = await uow.credit.find_standing_offer(user_id)
+            if await uow.credit.find_active_account(user_id) is not None:
+                raise AccountExists
+            if standing is not None and (standing.status in ACTIVE or standing.id != seen):
+                return standing, False
+            await uow.credit.expire_lapsed(user_id=user_id, limit=1)
+            offer = await self._decide(uow, user_id=user_id, request_id=request_id)
+            await uow.commit()
+        log.info(
+            "credit.decided",
+            user_id=str(user_id),
+            offer_id=str(offer.id),
+            status=offer.status,
+            score=offer.assessment.score,
+            limit_minor=offer.credit_limit.cents if offer.credit_limit else None,
+        )
+        return offer, True
 
     async def _decide(
         self, uow: UnitOfWork, *, user_id: UUID, request_id: str | None

@@ -21,7 +21,12 @@ What the services refuse. HTTP knows only the families; workers share them.
 from typing import ClassVar
 
 from ecs.integrations.exceptions import DestinationUnavailable
-from ecs.repositories.exceptions import DatabaseUnavailable, InvalidValueError, RepositoryError
+from ecs.repositories.exceptions import (
+    ConflictError,
+    DatabaseUnavailable,
+    InvalidValueError,
+    RepositoryError,
+)
 
 __all__ = [
     "AccountExists",
@@ -29,6 +34,7 @@ __all__ = [
     "BusinessLogicError",
     "Busy",
     "Conflict",
+    "ConflictError",
     "DatabaseUnavailable",
     "DestinationUnavailable",
     "EmailTaken",

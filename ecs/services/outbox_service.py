@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -18,6 +19,7 @@ PATIENCE: Final = timedelta(seconds=10)
 PUBLISHED_AGE_MAX: Final = timedelta(days=7)
 PROCESSED_AGE_MAX: Final = timedelta(days=30)
 CLEAN_BATCH: Final = 1000
+CLEAN_BATCHES_MAX: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +77,23 @@ class OutboxService:
             log.warning("jobs.redispatched", job_id=str(job_id))
         return len(lost)
 
+    async def find_parked_jobs(self) -> list[UUID]:
+        """Return unfinished jobs whose event no destination will ever take."""
+        async with self.unit_of_work() as uow:
+            return await uow.outbox.find_parked_jobs(limit=BATCH_MAX)
+
     async def clean_up(self) -> int:
-        """Delete one batch of what nobody will ask for again; return how many rows went."""
+        """Delete what nobody will ask for again, batch by batch; return how many rows went."""
+        removed = 0
+        for _ in range(CLEAN_BATCHES_MAX):
+            batch = await self._clean_batch()
+            removed += batch
+            if batch < CLEAN_BATCH:
+                break
+        log.info("outbox.cleaned", rows=removed)
+        return removed
+
+    async def _clean_batch(self) -> int:
         async with self.unit_of_work() as uow:
             events = await uow.outbox.remove_published(
                 older_than=PUBLISHED_AGE_MAX, limit=CLEAN_BATCH
@@ -85,5 +102,4 @@ class OutboxService:
                 older_than=PROCESSED_AGE_MAX, limit=CLEAN_BATCH
             )
             await uow.commit()
-        log.info("outbox.cleaned", events=events, processed_messages=memories)
         return events + memories

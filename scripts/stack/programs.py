@@ -15,7 +15,7 @@ Group = Literal["services", "application", "door"]
 SERVICE_NAMES: Final = ("postgres", "redis", "epmd", "rabbitmq")
 API_FLAGS: Final = (
     "--loop uvloop --http httptools --timeout-keep-alive 75 --timeout-graceful-shutdown 25 "
-    "--limit-concurrency 200 --backlog 512 --no-server-header --forwarded-allow-ips 127.0.0.1 "
+    "--limit-concurrency 1000 --backlog 512 --no-server-header --forwarded-allow-ips 127.0.0.1 "
     "--no-access-log"
 )
 

@@ -86,7 +86,7 @@ class TestFamilies:
             (DatabaseUnavailable(SECRET_TEXT), 503, "busy"),
             (InvalidValueError(SECRET_TEXT), 422, "invalid_value"),
             (DatabaseError(SECRET_TEXT), 500, "internal_error"),
-            (ConflictError("offers_one_active"), 500, "internal_error"),
+            (ConflictError("offers_one_active"), 409, "conflict"),
             (RuntimeError(SECRET_TEXT), 500, "internal_error"),
             (ExceptionGroup("several", [ValueError(SECRET_TEXT)]), 500, "internal_error"),
         ],

@@ -3,10 +3,10 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
+from ecs.api.email_address import CHARACTERS_MAX, canonical_email
 from ecs.api.schemas.common import Answer, Body, Instant, PersonName
 from ecs.api.schemas.credit import AccountOut, DecisionOut
 from ecs.domain.credit.agreements import CreditAccount, CreditOffer
@@ -16,15 +16,12 @@ from ecs.services.auth_service import IssuedToken
 
 
 def _check_email(address: str) -> str:
-    try:
-        # Whether mail arrives is found out by sending some; ``.test`` is for people who try us.
-        return validate_email(
-            address.strip(), check_deliverability=False, test_environment=True
-        ).normalized
-    except EmailNotValidError:
+    canonical = canonical_email(address)
+    if canonical is None:
         raise PydanticCustomError(
             "invalid_value", "Write an e-mail address, as in maria@example.com."
-        ) from None
+        )
+    return canonical
 
 
 def _check_password(password: str) -> str:
@@ -34,7 +31,7 @@ def _check_password(password: str) -> str:
     return password
 
 
-EmailAddress = Annotated[StrictStr, Field(max_length=320), AfterValidator(_check_email)]
+EmailAddress = Annotated[StrictStr, Field(max_length=CHARACTERS_MAX), AfterValidator(_check_email)]
 Password = Annotated[
     StrictStr,
     Field(repr=False, json_schema_extra={"format": "password"}),

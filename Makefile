@@ -1,0 +1,91 @@
+# `make` alone explains everything. Nothing but python3, make and (as root) apt is needed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.stamp-$(shell sha256sum requirements-dev.lock | cut -c1-16)
+# DB_URL= given to make means the owner's; the default is the running stack's.
+WITH_STACK = if [ -f .stack/env ]; then set -a; . ./.stack/env; set +a; fi; \
+	$(if $(filter command line environment,$(origin DB_URL)),export DB_OWNER_URL='$(DB_URL)' DB_URL='$(DB_URL)';) \
+	if [ -z "$${DB_URL:-}" ]; then echo "No database: start the stack (make up) or give DB_URL=..." >&2; exit 2; fi;
+ALEMBIC = @$(WITH_STACK) $(BIN)/python -m alembic
+PYTEST = $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Run (no Docker)
+.PHONY: run up down status logs
+run: $(STAMP) ## Start everything, print how to try it, stay until Ctrl-C
+	@exec $(BIN)/python -m scripts.stack run
+up: $(STAMP) ## The same in the background
+	@$(BIN)/python -m scripts.stack up
+down: $(STAMP) ## Stop what runs in the background
+	@$(BIN)/python -m scripts.stack down
+status: $(STAMP) ## Show every program and what /ready says
+	@$(BIN)/python -m scripts.stack status
+logs: $(STAMP) ## Follow the logs; PROGRAM=api-1 for one of them
+	@exec $(BIN)/python -m scripts.stack logs $(PROGRAM)
+
+##@ Check
+.PHONY: test test-unit test-integration test-e2e check lint format
+test: $(STAMP) ## Run every test on throw-away stacks: parallel, in random order
+	@$(PYTEST) -n 2 --dist loadgroup $(ARGS)
+test-unit: $(STAMP) ## Run the tests that need no service
+	@$(PYTEST) tests/unit $(ARGS)
+test-integration: $(STAMP) ## Run the tests on PostgreSQL and Redis
+	@$(PYTEST) -n 2 --dist loadgroup tests/integration tests/api tests/contracts $(ARGS)
+test-e2e: $(STAMP) ## Run the journeys through Nginx and real workers
+	@$(PYTEST) tests/e2e $(ARGS)
+check: $(STAMP) lint ## Check lint, formatting, types and import contracts
+	@$(BIN)/python -m mypy ecs workers scripts migrations tests
+	@$(BIN)/lint-imports
+lint: $(STAMP) ## Check lint and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+format: $(STAMP) ## Repair formatting, and the lint that repairs itself
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+##@ Data of the running stack
+.PHONY: create-client seed-dev clean-dev
+create-client: $(STAMP) ## Make an API client: NAME=... SCOPES="a:write b:write"; prints one JSON line
+	@$(WITH_STACK) $(BIN)/python -m scripts.create_client --name '$(NAME)' --scopes '$(SCOPES)'
+seed-dev: $(STAMP) ## Add the demo people
+	@$(WITH_STACK) $(BIN)/python -m scripts.seed_dev
+clean-dev: $(STAMP) ## Remove all development data
+	@$(WITH_STACK) $(BIN)/python -m scripts.clean_dev
+
+##@ Migrations (DB_URL=<the owner's URL>, or the running stack's)
+.PHONY: migrate-generate migrate-upgrade migrate-downgrade migrate-current migrate-history
+migrate-generate: $(STAMP) ## Write a migration from changed tables: MIGRATION_NAME='description'
+	@[ -n '$(MIGRATION_NAME)' ] || { echo "Give MIGRATION_NAME='what changes'" >&2; exit 2; }
+	$(ALEMBIC) revision --autogenerate -m '$(MIGRATION_NAME)'
+migrate-upgrade: $(STAMP) ## Apply all pending migrations
+	$(ALEMBIC) upgrade head
+migrate-downgrade: $(STAMP) ## Roll back one migration
+	$(ALEMBIC) downgrade -1
+migrate-current: $(STAMP) ## Show the current revision
+	$(ALEMBIC) current
+migrate-history: $(STAMP) ## Show all revisions
+	$(ALEMBIC) history
+
+# Hash-locked; made anew when the lock changes. The stamp is written last.
+$(STAMP): requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed (PYTHON=... names another one)." >&2; exit 1; }
+	@if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing python3-venv (apt)" >&2; \
+			{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3-venv; } >/dev/null; \
+		else echo "Install with: sudo apt-get install -y python3-venv" >&2; exit 1; fi; fi
+	@echo "Making .venv from requirements-dev.lock" >&2
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $< >&2
+	@rm -f .venv/.stamp-* && touch $@

@@ -1,0 +1,170 @@
+"""``python -m scripts.stack {run|up|down|status|logs|psql}``."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from scripts.stack import answers, system
+from scripts.stack.banner import banner
+from scripts.stack.console import progress, show
+from scripts.stack.errors import StackError
+from scripts.stack.place import CHECKOUT, Place
+from scripts.stack.ports import recorded_block
+from scripts.stack.programs import Layout
+from scripts.stack.preparation import superuser_url
+from scripts.stack.settings import DATABASE
+from scripts.stack.stack import Stack
+from scripts.stack.supervision import Supervisor
+
+DOWN_SECONDS: Final = 40
+UP_SECONDS: Final = 300
+
+
+class Interrupted(BaseException):
+    """Somebody asked the stack to stop. Not an ``Exception``: nobody may swallow it."""
+
+
+def main() -> int:
+    """Do what the command line says and return the exit code."""
+    words = sys.argv[1:]
+    command = COMMANDS.get(words[0]) if words else None
+    if command is None:
+        show(f"usage: python -m scripts.stack {{{'|'.join(COMMANDS)}}}")
+        return 2
+    try:
+        return command(words[1:])
+    except StackError as error:
+        show(f"\n{error}")
+        return 1
+
+
+def run(_: list[str]) -> int:
+    """Run everything in the foreground until Ctrl-C or TERM."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    stack = Stack(say=progress())
+    try:
+        show("Starting the Empathic Credit System")
+        stack.start()
+        show(banner(stack.url, stack.public))
+        stack.wait_for_end()
+        show("Supervisor ended unexpectedly; stopping.")
+    except Interrupted:
+        show("\nStopping (at most 30 s)")
+        return 0
+    finally:
+        _ignore_further_signals()
+        stack.stop()
+        show("Stopped.")
+    return 1
+
+
+def up(_: list[str]) -> int:
+    """Run everything in the background; return when it is ready."""
+    place = Place.of_checkout()
+    place.make()
+    if keeper := place.keeper():
+        raise StackError(f"This stack is already running (process {keeper}).")
+    log = place.logs / "stack.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603  (our own words)
+            [sys.executable, "-m", "scripts.stack", "run"],
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    return _follow(process, log)
+
+
+def down(_: list[str]) -> int:
+    """Stop what ``up`` or ``run`` has started."""
+    place = Place.of_checkout()
+    keeper = place.keeper()
+    if keeper is None:
+        show("Nothing is running.")
+        return 0
+    os.kill(keeper, signal.SIGTERM)
+    answers.wait_until(lambda: not place.keeper(), seconds=DOWN_SECONDS, what="The end")
+    show("Stopped.")
+    return 0
+
+
+def status(_: list[str]) -> int:
+    """Show every program and what /ready says."""
+    place = Place.of_checkout()
+    if not place.keeper():
+        show("Not running. Start with `make run` or `make up`.")
+        return 3
+    for state in Supervisor(place=place).states():
+        show(f"  {state.name:<16}{state.state:<10}{state.description}")
+    url = f"http://127.0.0.1:{recorded_block(place.home)['http']}"
+    show(f"  {url}/ready says: {answers.readiness(url)}")
+    return 0
+
+
+def logs(words: list[str]) -> int:
+    """Follow the logs of all programs, or of those named."""
+    folder = Place.of_checkout().logs
+    files = [folder / f"{name}.log" for name in words] or sorted(folder.glob("*.log"))
+    there = [str(file) for file in files if file.exists()]
+    if not there:
+        raise StackError(f"There are no such logs in {folder}.")
+    os.execv(system.path_of("tail"), ["tail", "-n", "20", "-F", *there])  # noqa: S606  (our own words)
+
+
+def psql(words: list[str]) -> int:
+    """Open psql as the superuser."""
+    place = Place.of_checkout()
+    layout = Layout(place=place, ports=recorded_block(place.home))
+    url = superuser_url(layout, database=DATABASE)
+    program = system.postgres_program("psql")
+    os.execv(program, [program, url, *words])  # noqa: S606  (our own words)
+
+
+def _follow(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Show the background process's words until it is ready or has failed."""
+    deadline = time.monotonic() + UP_SECONDS
+    url = CHECKOUT / ".stack" / "url"
+    with log.open() as words:
+        while process.poll() is None and time.monotonic() < deadline:
+            said = words.read()
+            sys.stdout.write(said)
+            sys.stdout.flush()
+            if url.exists() and "Ctrl-C" in said:
+                show("Running in the background: make status, make logs, make down.")
+                process.returncode = 0  # It outlives us on purpose.
+                return 0
+            time.sleep(answers.POLL_SECONDS)
+        sys.stdout.write(words.read())
+    return process.returncode or 1
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise Interrupted
+
+
+def _ignore_further_signals() -> None:
+    """A second Ctrl-C must not cut the cleaning short."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {
+    "run": run,
+    "up": up,
+    "down": down,
+    "status": status,
+    "logs": logs,
+    "psql": psql,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""What the newcomer reads once everything runs: the address, the logins, three commands."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def banner(url: str, public: Path) -> str:
+    """Return the words for a stack at ``url`` whose demo logins lie in ``public``."""
+    demo = _demo(public / "demo.json")
+    people = demo.get("users", [])
+    logins = [f"    {item['email']:<34}{item['password']:<28}{item['persona']}" for item in people]
+    user = people[0] if people else {"email": "EMAIL", "password": "PASSWORD"}
+    return "\n".join(
+        [
+            "",
+            f"The Empathic Credit System is ready:  {url}   (API documentation: {url}/docs)",
+            "",
+            *(["Demo logins (.stack/demo.json):", *logins, ""] if logins else []),
+            "Three commands to try:",
+            "",
+            *_commands(url, user),
+            "",
+            "Ctrl-C stops everything.",
+        ]
+    )
+
+
+def _commands(url: str, user: dict[str, str]) -> list[str]:
+    login = f"-d 'username={user['email']}' --data-urlencode 'password={user['password']}'"
+    return [
+        f"    TOKEN=$(curl -s {url}/token -d grant_type=password {login} "
+        """| python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])')""",
+        f'    curl -s -X POST {url}/api/v1/credit/apply -H "Authorization: Bearer $TOKEN"',
+        f'    curl -s {url}/api/v1/credit/offers -H "Authorization: Bearer $TOKEN"',
+    ]
+
+
+def _demo(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,84 @@
+"""Between the services and the application: roles, database, migrations, demo people."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+
+from scripts.stack import settings
+from scripts.stack.place import CHECKOUT, Place
+from scripts.stack.programs import Layout
+from scripts.stack.subprocesses import run_quietly
+
+CREATED: Final = "database-created"
+SEEDED: Final = "demo-people-seeded"
+
+
+def create_database(layout: Layout) -> None:
+    """Create both roles and the database once. The application's role owns nothing."""
+    marker = layout.place.home / CREATED
+    if not marker.exists():
+        asyncio.run(_create(layout))
+        marker.touch()
+
+
+def superuser_url(layout: Layout, *, database: str = "postgres") -> str:
+    """Return the superuser's address of a database, for tests and for ``psql``."""
+    password = layout.place.secrets()["superuser"]
+    return settings.database_url(
+        "postgres", password, layout.ports["postgres"], database=database
+    )
+
+
+def has_migrations() -> bool:
+    """Return whether there is anything to migrate to."""
+    return any((CHECKOUT / "migrations" / "versions").glob("*.py"))
+
+
+def migrate(environment: dict[str, str]) -> None:
+    """Bring the database to the newest schema, as its owner."""
+    if has_migrations():
+        run_python(["-m", "alembic", "upgrade", "head"], environment)
+
+
+def seed(environment: dict[str, str], *, place: Place, out: Path) -> None:
+    """Seed the demo people once; again only when the logins' file was lost."""
+    marker = place.home / SEEDED
+    if marker.exists() and out.exists():
+        return
+    run_python(["-m", "scripts.seed_dev", "--out", str(out)], environment)
+    out.chmod(0o600)
+    marker.touch()
+
+
+def run_python(words: list[str], environment: dict[str, str]) -> str:
+    """Run one of our own modules with the stack's settings."""
+    basics = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    return run_quietly(
+        [sys.executable, *words], folder=CHECKOUT, environment=basics | environment
+    )
+
+
+async def _create(layout: Layout) -> None:
+    connection = await asyncpg.connect(superuser_url(layout))
+    try:
+        await _create_role(connection, settings.OWNER, layout.place, secret="owner")
+        await _create_role(connection, settings.APPLICATION, layout.place, secret="app")
+        database = settings.DATABASE
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database):
+            await connection.execute(f"CREATE DATABASE {database} OWNER {settings.OWNER}")
+        await connection.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
+        await connection.execute(f"GRANT CONNECT ON DATABASE {database} TO {settings.APPLICATION}")
+    finally:
+        await connection.close()
+
+
+async def _create_role(
+    connection: asyncpg.Connection, role: str, place: Place, *, secret: str
+) -> None:
+    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+        await connection.execute(f"CREATE ROLE {role} LOGIN NOCREATEDB NOCREATEROLE")
+    password = place.secrets()[secret]  # Hexadecimal digits: nothing to quote.
+    await connection.execute(f"ALTER ROLE {role} PASSWORD '{password}'")

@@ -1,0 +1,332 @@
+"""The real application over real databases, and the people and programs that call it."""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, Final, Protocol
+from uuid import UUID, uuid4
+
+import asyncpg
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from httpx import ASGITransport, AsyncClient, Response
+from pydantic import SecretStr
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uuid_utils.compat import uuid7
+
+from ecs.api.access import AccessRule, access_rule_of
+from ecs.api.app import create_app
+from ecs.api.docs_pages import HTTP_METHODS
+from ecs.bootstrap import Application
+from ecs.config import JwtSettings, RabbitSettings, Settings
+from ecs.domain.people import CLIENT_SCOPES, USER_SCOPES
+from ecs.domain.principal import PrincipalKind
+from ecs.domain.transactions import IncomingTransaction, Verdict
+from scripts.demo_people import PERSONAS, transactions_of
+from tests.unit.domain.credit.people import good_month
+
+SIGNING_KEY: Final = "q7Zr-pX2mD9vB4tK8wN1cH6jL3sF5gYa"
+CLIENT_KEY: Final = "u5Jm-aT8kV2nE7yR4xQ9bW1dP6zG3hCf"
+CLOSED_PORT: Final = 1
+STORED_TABLES: Final = (
+    "clients credit_accounts credit_offers jobs notifications outbox_events processed_messages"
+    " risk_assessments transactions users"
+).split()
+
+
+class Database(Protocol):
+    """The fixture's fresh database; two roles may enter."""
+
+    app_url: str
+    owner_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Somebody with a token."""
+
+    id: UUID
+    token: str
+    name: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A person who has gone the whole way: offer, job, account, notification."""
+
+    person: Caller
+    offer_id: str
+    job_id: str
+    notification_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A running application, a client of it, and the way behind its back."""
+
+    app: FastAPI
+    ecs: Application
+    client: AsyncClient
+    owner_url: str
+
+    async def run(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """Do something as the owner of the database."""
+        connection = await asyncpg.connect(self.owner_url)
+        try:
+            return [dict(row) for row in await connection.fetch(statement, *values)]
+        finally:
+            await connection.close()
+
+    async def stored(self) -> dict[str, int]:
+        """Count the rows of every table."""
+        counts = ", ".join(f"(SELECT count(*) FROM {name}) AS {name}" for name in STORED_TABLES)
+        (row,) = await self.run(f"SELECT {counts}")
+        return row
+
+    def token_of(
+        self, subject: UUID, kind: PrincipalKind, scopes: Iterable[str], *, version: int = 0
+    ) -> str:
+        return self.ecs.auth.tokens.sign(
+            subject=subject,
+            kind=kind,
+            scopes=frozenset(scopes),
+            token_version=version,
+            issued_at=datetime.now(UTC),
+            expires_seconds=600,
+            token_id=uuid4(),
+        )
+
+    async def a_person(self, *, scopes: Iterable[str] = USER_SCOPES) -> Caller:
+        """Add somebody without the cost of a password."""
+        user_id = uuid7()
+        email = f"{user_id.hex}@example.com"
+        async with self.ecs.auth.unit_of_work() as uow:
+            await uow.auth.add_user(
+                user_id=user_id, email=email, full_name="Ana Lima", password_hash="none"
+            )
+            await uow.commit()
+        token = self.token_of(user_id, PrincipalKind.USER, scopes)
+        return Caller(id=user_id, token=token, name=email)
+
+    async def a_feed(self, *, scopes: Iterable[str] = CLIENT_SCOPES, secret: str = "s") -> Caller:
+        """Add a client program."""
+        client_id = uuid7()
+        await self.run(
+            "INSERT INTO clients (id, name, secret_hmac, scopes) VALUES ($1, 'feed', $2, $3)",
+            client_id,
+            self.ecs.auth.client_secrets.fingerprint(secret),
+            sorted(scopes),
+        )
+        token = self.token_of(client_id, PrincipalKind.CLIENT, scopes)
+        return Caller(id=client_id, token=token, name=str(client_id))
+
+    async def give(self, items: list[IncomingTransaction]) -> None:
+        """Store transactions."""
+        feed = await self.a_feed()
+        verdicts = await self.ecs.transactions.ingest(items, client_id=feed.id)
+        assert set(verdicts.values()) == {Verdict.ACCEPTED}
+
+    async def an_eligible_person(self) -> Caller:
+        """Add somebody whose month earns an offer of 5,890.00."""
+        person = await self.a_person()
+        await self.give(good_transactions(person.id))
+        return person
+
+    async def a_person_to_deny(self) -> Caller:
+        """Add somebody whose month earns a denial."""
+        person = await self.a_person()
+        (persona,) = (persona for persona in PERSONAS if persona.name == "denied")
+        await self.give(
+            transactions_of(persona, user_id=person.id, now=datetime.now(UTC), currency="BRL")
+        )
+        return person
+
+    async def apply(self, person: Caller) -> dict[str, Any]:
+        response = await self.client.post("/api/v1/credit/apply", headers=person.headers)
+        assert response.is_success, response.text
+        return dict(response.json())
+
+    async def accept(self, person: Caller, offer_id: str) -> Response:
+        path = f"/api/v1/credit/offers/{offer_id}/accept"
+        return await self.client.post(path, headers=person.headers)
+
+    async def a_settled_person(self) -> Settled:
+        """Add somebody and go the whole way with them."""
+        person = await self.an_eligible_person()
+        offer = await self.apply(person)
+        accepted = (await self.accept(person, offer["id"])).json()
+        await self.ecs.acceptance.open_account(job_id=UUID(accepted["job_id"]))
+        (notification,) = await self.ecs.notifications.list(user_id=person.id, limit=10, after=None)
+        return Settled(
+            person=person,
+            offer_id=offer["id"],
+            job_id=accepted["job_id"],
+            notification_id=str(notification.id),
+        )
+
+    async def lapse(self, offer_id: str) -> None:
+        """Let an offer's time run out, unswept."""
+        await self.run(
+            "UPDATE credit_offers SET created_at = now() - interval '2 hours',"
+            " expires_at = now() - interval '1 second' WHERE id = $1",
+            UUID(offer_id),
+        )
+
+
+def settings_for(database: Database, redis_url: str, **changes: Any) -> Settings:
+    """Return the settings of a production process; nobody listens where RabbitMQ should be."""
+    plain: dict[str, Any] = {
+        "environment": "production",
+        "db_url": database.app_url,
+        "db_owner_url": database.owner_url,
+        "redis_url": redis_url,
+        "client_secret_key": SecretStr(CLIENT_KEY),
+        "jwt": JwtSettings(secret=SecretStr(SIGNING_KEY)),
+        "rabbitmq": RabbitSettings(host="127.0.0.1", port=CLOSED_PORT),
+    }
+    return Settings(**{**plain, **changes})
+
+
+@asynccontextmanager
+async def acting(settings: Settings) -> AsyncIterator[Stage]:
+    """Start the application and a client that knows the API's description by heart."""
+    app = create_app(settings)
+    async with app.router.lifespan_context(app) as state:
+        assert state is not None
+        transport = ASGITransport(_with_state(app, dict(state)))
+        hooks: dict[str, list[Any]] = {"response": [assert_described]}
+        async with AsyncClient(
+            transport=transport, base_url="http://ecs", event_hooks=hooks
+        ) as client:
+            yield Stage(
+                app=app,
+                ecs=state["ecs"],
+                client=client,
+                owner_url=settings.db_owner_url.replace("+asyncpg", ""),  # type: ignore[union-attr]  # set above
+            )
+
+
+def _with_state(app: FastAPI, state: dict[str, Any]) -> ASGIApp:
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": dict(state)}, receive, send)
+
+    return with_state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one route, and who may call it."""
+
+    method: str
+    path: str
+    rule: AccessRule
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@cache
+def idle_app() -> FastAPI:
+    """Return the application as it is built, before anything is opened."""
+    closed = f"postgresql://nobody@127.0.0.1:{CLOSED_PORT}/none"
+    return create_app(
+        Settings(
+            environment="test",
+            db_url=closed,
+            redis_url=f"redis://127.0.0.1:{CLOSED_PORT}/0",
+            client_secret_key=SecretStr(CLIENT_KEY),
+            jwt=JwtSettings(secret=SecretStr(SIGNING_KEY)),
+        )
+    )
+
+
+def operations() -> Iterator[Operation]:
+    """Return every operation of the API, with the one rule it has."""
+    for context in iter_route_contexts(idle_app().routes):
+        dependant = getattr(context, "dependant", None)
+        if dependant is None:
+            continue
+        for method in context.methods or ():
+            yield Operation(
+                method=method, path=str(context.path_format), rule=access_rule_of(dependant)
+            )
+
+
+@cache
+def described_statuses() -> dict[tuple[str, re.Pattern[str]], frozenset[str]]:
+    """Return which statuses the API's description names, by method and path."""
+    return {
+        (method.upper(), path_pattern(path)): frozenset(operation["responses"])
+        for path, item in idle_app().openapi()["paths"].items()
+        for method, operation in item.items()
+        if method in HTTP_METHODS
+    }
+
+
+def path_pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{[a-z_]+\\}", "[^/]+", re.escape(template)))
+
+
+async def assert_described(response: Response) -> None:
+    """Hold every answer of every test against the API's description."""
+    request = response.request
+    for (method, path), statuses in described_statuses().items():
+        if method == request.method and path.fullmatch(request.url.path):
+            assert str(response.status_code) in statuses, (
+                f"{method} {path.pattern} answered {response.status_code}, described: {statuses}"
+            )
+
+
+def problem(response: Response, status: int, code: str) -> dict[str, Any]:
+    """Check that an answer is a problem of this status and code, and return its body."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert set(body) == {
+        *("type", "title", "status", "detail", "instance", "code", "request_id", "errors")
+    }
+    assert (body["status"], body["code"]) == (status, code)
+    assert body["request_id"] == response.headers["x-request-id"]
+    return body
+
+
+def timeless(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a problem's body without what differs from request to request."""
+    return {key: value for key, value in body.items() if key not in {"instance", "request_id"}}
+
+
+def good_transactions(user_id: UUID) -> list[IncomingTransaction]:
+    """Return a month of score 574, each row a moment younger, so that all are in the window."""
+    now = datetime.now(UTC) + timedelta(minutes=1)
+    return [
+        IncomingTransaction(
+            index=index,
+            transaction_id=uuid4(),
+            user_id=user_id,
+            occurred_at=now - age,
+            amount_minor=amount,
+            currency="BRL",
+            category=category,
+        )
+        for index, (age, amount, category) in enumerate(good_month())
+    ]
+
+
+def a_transaction(user_id: UUID, **changes: Any) -> dict[str, Any]:
+    """Return one item of a batch as a client sends it."""
+    return {
+        "transaction_id": str(uuid4()),
+        "user_id": str(user_id),
+        "occurred_at": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
+        "amount": "-12.50",
+        "currency": "BRL",
+        "category": "groceries",
+        **changes,
+    }

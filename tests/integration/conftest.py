@@ -1,0 +1,28 @@
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from ecs.bootstrap import Application, application
+from tests.builders import Database, connected, settings_for
+
+
+@pytest.fixture
+async def ecs(database: Database, redis_url: str) -> AsyncIterator[Application]:
+    """The services on a fresh database, with the application's own rights."""
+    async with application(settings_for(database, redis_url), name="test") as ecs:
+        yield ecs
+
+
+@pytest.fixture
+async def owner(database: Database) -> AsyncIterator[Any]:
+    """A plain connection with the owner's rights."""
+    async with connected(database.owner_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def plain(database: Database) -> AsyncIterator[Any]:
+    """A plain connection with the application's rights."""
+    async with connected(database.app_url) as connection:
+        yield connection

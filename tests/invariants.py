@@ -1,0 +1,52 @@
+"""What must hold in the database at every moment: I1, I2, I3 and I6 of the reliability rules."""
+
+from typing import Final
+
+from tests.builders import connected
+
+BREACHES: Final[dict[str, str]] = {
+    "I1: every accepted offer has exactly one account": """
+        SELECT o.id FROM credit_offers o LEFT JOIN credit_accounts a ON a.offer_id = o.id
+        WHERE o.status = 'accepted' GROUP BY o.id HAVING count(a.id) <> 1""",
+    "I1: an account comes from an accepted offer, on its terms": """
+        SELECT a.id FROM credit_accounts a LEFT JOIN credit_offers o ON o.id = a.offer_id
+        WHERE o.status IS DISTINCT FROM 'accepted' OR o.user_id <> a.user_id
+           OR (o.credit_limit_minor, o.apr, o.currency, o.credit_type)
+              IS DISTINCT FROM (a.credit_limit_minor, a.apr, a.currency, a.credit_type)""",
+    "I2: nobody has two active offers": """
+        SELECT user_id FROM credit_offers WHERE status IN ('offered', 'accepting')
+        GROUP BY user_id HAVING count(*) > 1""",
+    "I2: nobody has two active accounts": """
+        SELECT user_id FROM credit_accounts WHERE status = 'active'
+        GROUP BY user_id HAVING count(*) > 1""",
+    "I3: one notification for each job and kind, and no other than its outcome": """
+        SELECT job_id FROM notifications WHERE job_id IS NOT NULL
+        GROUP BY job_id HAVING count(*) > 1""",
+    "I3: a finished job has told its outcome": """
+        SELECT j.id FROM jobs j LEFT JOIN notifications n ON n.job_id = j.id
+        WHERE j.kind = 'open_account' AND j.status IN ('succeeded', 'failed') AND n.id IS NULL""",
+    "I3: account_opened belongs to an accepted offer": """
+        SELECT n.id FROM notifications n JOIN credit_offers o ON o.id = n.offer_id
+        WHERE n.kind = 'account_opened' AND o.status <> 'accepted'""",
+    "I6: an opened account has been remembered by its consumer": """
+        SELECT j.id FROM jobs j
+        WHERE j.kind = 'open_account' AND j.status = 'succeeded' AND NOT EXISTS (
+            SELECT FROM processed_messages p
+            WHERE p.consumer = 'credit.open-account' AND p.message_id = j.id)""",
+    "I6: what the consumer remembers has had its effect": """
+        SELECT p.message_id FROM processed_messages p LEFT JOIN jobs j ON j.id = p.message_id
+        WHERE p.consumer = 'credit.open-account'
+          AND (j.id IS NULL OR j.status NOT IN ('succeeded', 'failed'))""",
+    "a succeeded job and its accepted offer belong together": """
+        SELECT j.id FROM jobs j LEFT JOIN credit_offers o ON o.job_id = j.id
+        WHERE (j.status = 'succeeded') <> (o.status IS NOT DISTINCT FROM 'accepted')
+          AND j.kind = 'open_account'""",
+}
+
+
+async def assert_invariants(owner_url: str) -> None:
+    """Fail with the broken invariant and the ids of up to five rows that break it."""
+    async with connected(owner_url) as owner:
+        for invariant, breach in BREACHES.items():
+            rows = await owner.fetch(f"{breach} LIMIT 5")
+            assert not rows, f"{invariant}: {[str(row[0]) for row in rows]}"
