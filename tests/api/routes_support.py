@@ -32,9 +32,9 @@ SIGNING_KEY: Final = "q7Zr-pX2mD9vB4tK8wN1cH6jL3sF5gYa"
 CLIENT_KEY: Final = "u5Jm-aT8kV2nE7yR4xQ9bW1dP6zG3hCf"
 CLOSED_PORT: Final = 1
 STORED_TABLES: Final = (
-    "clients credit_accounts credit_offers jobs notifications outbox_events processed_messages"
-    " risk_assessments transactions users"
-).split()
+    *("clients", "credit_accounts", "credit_offers", "jobs", "notifications", "outbox_events"),
+    *("processed_messages", "risk_assessments", "transactions", "users"),
+)
 
 
 class Database(Protocol):

@@ -206,7 +206,7 @@ async def test_one_decision_is_shown_as_it_was_made(database: Database, redis_ur
     assert page.json() == {"data": [offer], "has_more": False, "next_cursor": None}
 
 
-async def test_accepting_opens_one_account_and_answers_alike_for_ever(
+async def test_every_accept_of_one_offer_gets_one_answer_for_ever(
     database: Database, redis_url: str
 ) -> None:
     async with acting(settings_for(database, redis_url)) as stage:
@@ -214,56 +214,73 @@ async def test_accepting_opens_one_account_and_answers_alike_for_ever(
         offer = await stage.apply(person)
         accepts = await asyncio.gather(*(stage.accept(person, offer["id"]) for _ in range(5)))
         accepted = accepts[0].json()
-        queued = await look(stage, person, accepted["status_url"])
-        none_yet = await look(stage, person, "/api/v1/credit/account")
         await stage.ecs.acceptance.open_account(job_id=UUID(accepted["job_id"]))
-        done = await look(stage, person, accepted["status_url"])
-        account = await look(stage, person, "/api/v1/credit/account")
         accepts.append(await stage.accept(person, offer["id"]))
-        shown = await look(stage, person, f"{OFFERS}/{offer['id']}")
-        denied = await apply(stage, person)
         stored = await stage.stored()
 
-    job_id = accepted["job_id"]
     assert accepted == {
-        "job_id": job_id,
+        "job_id": accepted["job_id"],
         "offer_id": offer["id"],
         "status": "processing",
-        "status_url": f"/api/v1/jobs/{job_id}",
+        "status_url": f"/api/v1/jobs/{accepted['job_id']}",
     }
     assert {(answer.status_code, answer.text) for answer in accepts} == {(202, accepts[0].text)}
     assert {answer.headers["location"] for answer in accepts} == {accepted["status_url"]}
-    assert queued.json() == {
-        "id": job_id,
+    assert (stored["credit_accounts"], stored["notifications"], stored["jobs"]) == (1, 1, 1)
+
+
+async def test_a_job_is_followed_from_the_202_to_the_account(
+    database: Database, redis_url: str
+) -> None:
+    async with acting(settings_for(database, redis_url)) as stage:
+        person = await stage.an_eligible_person()
+        accepted = (await stage.accept(person, (await stage.apply(person))["id"])).json()
+        queued = (await look(stage, person, accepted["status_url"])).json()
+        await stage.ecs.acceptance.open_account(job_id=UUID(accepted["job_id"]))
+        done = (await look(stage, person, accepted["status_url"])).json()
+        account = (await look(stage, person, "/api/v1/credit/account")).json()
+
+    finished_at = done["finished_at"]
+    assert INSTANT.fullmatch(queued["created_at"])
+    assert INSTANT.fullmatch(finished_at)
+    assert queued == {
+        "id": accepted["job_id"],
         "kind": "open_account",
         "status": "queued",
         "result": None,
         "error": None,
-        "created_at": queued.json()["created_at"],
+        "created_at": queued["created_at"],
         "finished_at": None,
     }
+    result = {"account_id": account["id"]}
+    assert done == queued | {"status": "succeeded", "result": result, "finished_at": finished_at}
+
+
+async def test_the_account_has_the_terms_of_the_offer(database: Database, redis_url: str) -> None:
+    async with acting(settings_for(database, redis_url)) as stage:
+        person = await stage.an_eligible_person()
+        offer = await stage.apply(person)
+        accepted = (await stage.accept(person, offer["id"])).json()
+        none_yet = await look(stage, person, "/api/v1/credit/account")
+        await stage.ecs.acceptance.open_account(job_id=UUID(accepted["job_id"]))
+        account = (await look(stage, person, "/api/v1/credit/account")).json()
+        shown = (await look(stage, person, f"{OFFERS}/{offer['id']}")).json()
+        refused = await apply(stage, person)
+
     problem(none_yet, 404, "no_account")
-    assert done.json() == {
-        **queued.json(),
-        "status": "succeeded",
-        "result": {"account_id": account.json()["id"]},
-        "finished_at": done.json()["finished_at"],
-    }
-    assert INSTANT.fullmatch(done.json()["finished_at"])
-    assert account.json() == {
-        "id": account.json()["id"],
+    assert is_id(account.pop("id"))
+    assert INSTANT.fullmatch(account.pop("opened_at"))
+    assert account == {
         "offer_id": offer["id"],
-        "credit_type": "long_term",
-        "credit_limit": "5890.00",
-        "available_credit": "5890.00",
-        "apr": "0.141492",
+        "credit_type": offer["credit_type"],
+        "credit_limit": offer["credit_limit"],
+        "available_credit": offer["credit_limit"],
+        "apr": offer["apr"],
         "currency": "BRL",
         "status": "active",
-        "opened_at": account.json()["opened_at"],
     }
-    assert shown.json() == {**offer, "status": "accepted"}
-    problem(denied, 409, "account_exists")
-    assert (stored["credit_accounts"], stored["notifications"], stored["jobs"]) == (1, 1, 1)
+    assert shown == {**offer, "status": "accepted"}
+    problem(refused, 409, "account_exists")
 
 
 @pytest.mark.parametrize(

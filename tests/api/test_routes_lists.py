@@ -25,7 +25,8 @@ async def fill(stage: Stage, person: Caller, path: str, count: int) -> list[str]
     for notification_id in notifications:
         job_id = uuid7()
         await stage.run(
-            "INSERT INTO jobs (id, kind, user_id, status) VALUES ($1, 'open_account', $2, 'queued')",
+            "INSERT INTO jobs (id, kind, user_id, status)"
+            " VALUES ($1, 'open_account', $2, 'queued')",
             job_id,
             person.id,
         )

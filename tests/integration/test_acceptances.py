@@ -29,6 +29,11 @@ from tests.builders import (
 )
 from tests.invariants import assert_invariants
 
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
 
 async def accept(ecs: Application, offer: CreditOffer, *, user_id: UUID | None = None) -> UUID:
     return await ecs.acceptance.accept_offer(
@@ -114,19 +119,40 @@ class TestAccept:
         """The very same offer: one moment it stands, the next it does not."""
         offer = await an_offer(ecs, database)
         async with ecs.acceptance.unit_of_work() as uow:
-            at = (await uow.credit.get_applicant_file(
-                offer.user_id, currency="BRL", days=30, limit=1
-            )).now
+            at = (
+                await uow.credit.get_applicant_file(offer.user_id, currency="BRL", days=30, limit=1)
+            ).now
             # The owner moves the end of the offer while the transaction's clock stands still.
             await owner.execute("UPDATE credit_offers SET expires_at = $1", at)
             late = await uow.credit.claim_offer(offer.id, user_id=offer.user_id, job_id=uuid4())
             await owner.execute(
                 "UPDATE credit_offers SET expires_at = $1::timestamptz + interval '1 us'", at
             )
-            in_time = await uow.credit.claim_offer(
-                offer.id, user_id=offer.user_id, job_id=uuid4()
-            )
+            in_time = await uow.credit.claim_offer(offer.id, user_id=offer.user_id, job_id=uuid4())
         assert (late, in_time) == (False, True)
+
+    async def test_an_accept_in_time_holds_against_an_application_that_comes_after_the_end(
+        self, ecs: Application, database: Database, owner: Any, plain: Any
+    ) -> None:
+        """The accept is still being written when the offer's time is over."""
+        offer, job_id = await an_offer(ecs, database), uuid4()
+        async with ecs.acceptance.unit_of_work() as accepting:
+            await owner.execute(
+                "UPDATE credit_offers SET expires_at = clock_timestamp() + interval '300 ms'"
+            )
+            assert await accepting.credit.claim_offer(
+                offer.id, user_id=offer.user_id, job_id=job_id
+            )
+            await accepting.jobs.add(job_id, kind="open_account", user_id=offer.user_id)
+            await owner.execute("SELECT pg_sleep(0.4)")
+            applying = asyncio.create_task(ecs.credit.apply(user_id=offer.user_id, request_id=None))
+            async with asyncio.timeout(10):
+                while not await plain.fetchval(WAITING):  # noqa: ASYNC110  (the server's locks)
+                    await asyncio.sleep(0.01)
+            await accepting.commit()
+        standing, is_new = await applying
+        assert (standing.id, standing.status, is_new) == (offer.id, "accepting", False)
+        await assert_invariants(database.owner_url)
 
     async def test_of_an_accept_and_the_sweep_one_wins(
         self, ecs: Application, database: Database
@@ -156,9 +182,7 @@ class TestRefusals:
     ) -> None:
         user_id = await a_user(database)
         with pytest.raises(OfferNotFound):
-            await ecs.acceptance.accept_offer(
-                user_id=user_id, offer_id=uuid4(), request_id=None
-            )
+            await ecs.acceptance.accept_offer(user_id=user_id, offer_id=uuid4(), request_id=None)
 
     async def test_nobody_accepts_for_somebody_else(
         self, ecs: Application, database: Database

@@ -106,6 +106,18 @@ class TestOpenAccount:
         assert await owner.fetchval("SELECT count(*) FROM notifications") == 1
         await assert_invariants(database.owner_url)
 
+    async def test_copies_are_no_attempts(
+        self, ecs: Application, database: Database, owner: Any
+    ) -> None:
+        """More copies than attempts must not end in giving up."""
+        _, job_id = await an_acceptance(ecs, database)
+        async with ecs.acceptance.unit_of_work() as working:
+            assert await working.jobs.hold(job_id) is not None
+            await asyncio.gather(*(ecs.acceptance.open_account(job_id=job_id) for _ in range(8)))
+        assert await owner.fetchval("SELECT attempts FROM jobs") == 0
+        await ecs.acceptance.open_account(job_id=job_id)
+        assert await owner.fetchval("SELECT status FROM jobs") == "succeeded"
+
     async def test_keeps_its_word_when_the_offer_lapses_after_the_accept(
         self, ecs: Application, database: Database, owner: Any
     ) -> None:

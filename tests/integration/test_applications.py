@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 from sqlalchemy import text
 
 from ecs.bootstrap import Application
@@ -33,6 +34,7 @@ from tests.builders import (
     thin_month,
 )
 from tests.invariants import assert_invariants
+from tests.unit.domain.credit import people
 
 Month = Callable[[UUID, datetime], list[IncomingTransaction]]
 MICROSECOND = timedelta(microseconds=1)
@@ -52,7 +54,7 @@ async def assert_waiting(owner: Any, how_many: int) -> None:
         " (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
     async with asyncio.timeout(10):
-        while await owner.fetchval(waiting) < how_many:
+        while await owner.fetchval(waiting) < how_many:  # noqa: ASYNC110  (the server's locks)
             await asyncio.sleep(0.01)
 
 
@@ -227,7 +229,7 @@ class TestWindow:
         ],
     )
     async def test_is_half_open(
-        self, ecs: Application, user_id: UUID, client_id: UUID, age: timedelta, seen: bool
+        self, ecs: Application, user_id: UUID, client_id: UUID, *, age: timedelta, seen: bool
     ) -> None:
         async with ecs.credit.unit_of_work() as uow:
             now = (await self.file_of(uow, user_id)).now
@@ -301,6 +303,17 @@ class TestRecord:
         record["inputs"]["transaction_ids"] = [str(row_id) for row_id in row["transaction_ids"]]
         stored = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
         assert stored == await self.replayed(ecs, owner, row)
+
+    @settings(
+        max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(rows=people.any_rows())
+    async def test_loses_no_bit_of_any_decision_in_the_database(
+        self, ecs: Application, plain: Any, rows: list[people.Row]
+    ) -> None:
+        decided = canonical_bytes(ecs.credit.calculator.calculate(people.application(rows)))
+        stored = json.loads(await plain.fetchval("SELECT $1::jsonb", decided.decode()))
+        assert json.dumps(stored, sort_keys=True, separators=(",", ":")).encode() == decided
 
     async def test_names_who_asked_and_by_what_it_was_decided(
         self, ecs: Application, database: Database, owner: Any

@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import SQLModel
 
 from ecs.bootstrap import Application, owner_application
-from ecs.repositories import tables
+from ecs.repositories import tables  # noqa: F401  (registers every table)
 from ecs.repositories.privileges import PRIVILEGES
 from ecs.services.exceptions import RepositoryError
 from tests.builders import Database, an_acceptance, settings_for
@@ -33,8 +33,10 @@ class TestRights:
             "UPDATE transactions SET amount_minor = 1",
             "DELETE FROM transactions",
             "TRUNCATE transactions",
-            "INSERT INTO clients (id, name, secret_hmac, scopes)"
-            " VALUES (gen_random_uuid(), 'me', sha256(''), '{transactions:write}')",
+            (
+                "INSERT INTO clients (id, name, secret_hmac, scopes)"
+                " VALUES (gen_random_uuid(), 'me', sha256(''), '{transactions:write}')"
+            ),
             "DELETE FROM users",
             "DELETE FROM credit_accounts",
             "UPDATE alembic_version SET version_num = '0'",
@@ -45,14 +47,11 @@ class TestRights:
             "SET ROLE ecs_owner",
         ],
     )
-    async def test_the_application_may_not(
-        self, plain: Any, statement: str
-    ) -> None:
+    async def test_the_application_may_not(self, plain: Any, statement: str) -> None:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await plain.execute(statement)
 
     def test_every_table_has_its_rights_written_down(self) -> None:
-        assert tables
         assert set(PRIVILEGES) == {*SQLModel.metadata.tables, "alembic_version"}
 
     @pytest.mark.parametrize("table", sorted(PRIVILEGES))
@@ -174,8 +173,10 @@ class TestChecks:
         await a_full_database(ecs, database)
         await a_full_database(ecs, database)
         with pytest.raises(asyncpg.UniqueViolationError) as refused:
-            await owner.execute("UPDATE credit_accounts SET user_id = (SELECT min(user_id::text)"
-                                "::uuid FROM credit_accounts)")
+            await owner.execute(
+                "UPDATE credit_accounts SET user_id = (SELECT min(user_id::text)"
+                "::uuid FROM credit_accounts)"
+            )
         assert refused.value.constraint_name == "credit_accounts_one_active_per_user"
 
     async def test_refuses_a_second_active_offer_of_one_person(
@@ -184,8 +185,10 @@ class TestChecks:
         await an_acceptance(ecs, database)
         await an_acceptance(ecs, database)
         with pytest.raises(asyncpg.UniqueViolationError) as refused:
-            await owner.execute("UPDATE credit_offers SET user_id = (SELECT min(user_id::text)"
-                                "::uuid FROM credit_offers)")
+            await owner.execute(
+                "UPDATE credit_offers SET user_id = (SELECT min(user_id::text)"
+                "::uuid FROM credit_offers)"
+            )
         assert refused.value.constraint_name == "credit_offers_one_active_per_user"
 
 
@@ -194,25 +197,30 @@ class TestPlans:
         ("statement", "index"),
         [
             (
-                f"SELECT id FROM transactions WHERE user_id = {SOMEBODY}"
-                " AND occurred_at >= now() - interval '30 days' AND occurred_at < now()"
-                " ORDER BY occurred_at DESC, id DESC LIMIT 1000",
+                (
+                    f"SELECT id FROM transactions WHERE user_id = {SOMEBODY}"
+                    " AND occurred_at >= now() - interval '30 days' AND occurred_at < now()"
+                    " ORDER BY occurred_at DESC, id DESC LIMIT 1000"
+                ),
                 "transactions_by_user_newest_first",
             ),
             (
-                "SELECT id FROM outbox_events WHERE destination = 'rq:accounts'"
-                " AND published_at IS NULL AND parked_at IS NULL AND available_at <= now()"
-                " ORDER BY available_at LIMIT 200 FOR UPDATE SKIP LOCKED",
+                (
+                    "SELECT id FROM outbox_events WHERE destination = 'rq:accounts'"
+                    " AND published_at IS NULL AND parked_at IS NULL AND available_at <= now()"
+                    " ORDER BY available_at LIMIT 200 FOR UPDATE SKIP LOCKED"
+                ),
                 "outbox_events_waiting",
             ),
             (
-                f"SELECT id FROM credit_offers WHERE user_id = {SOMEBODY}"
-                " ORDER BY id DESC LIMIT 1",
+                f"SELECT id FROM credit_offers WHERE user_id = {SOMEBODY} ORDER BY id DESC LIMIT 1",
                 "credit_offers_by_user_newest_first",
             ),
             (
-                "SELECT id FROM credit_offers WHERE status = 'offered' AND expires_at <= now()"
-                " ORDER BY expires_at LIMIT 1000",
+                (
+                    "SELECT id FROM credit_offers WHERE status = 'offered' AND expires_at <= now()"
+                    " ORDER BY expires_at LIMIT 1000"
+                ),
                 "credit_offers_by_expiry",
             ),
         ],

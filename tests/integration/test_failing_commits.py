@@ -30,8 +30,10 @@ TABLES = (
     "transactions",
     "users",
 )
-REFUSE = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS" \
+REFUSE = (
+    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
     " $$ BEGIN RAISE EXCEPTION 'not committed'; END $$"
+)
 
 
 async def refuse_commits(owner: Any, *tables: str) -> None:

@@ -67,9 +67,7 @@ class TestMigrations:
     ) -> None:
         assert "No new upgrade operations detected" in await alembic(database, "check")
 
-    async def test_two_upgrades_at_once_both_succeed(
-        self, database: Database, owner: Any
-    ) -> None:
+    async def test_two_upgrades_at_once_both_succeed(self, database: Database, owner: Any) -> None:
         before = await schema_of(owner)
         await alembic(database, "downgrade", "base")
         await asyncio.gather(*(alembic(database, "upgrade", "head") for _ in range(2)))

@@ -27,7 +27,7 @@ class RecordingPublisher:
     """Takes everything but what it is told to refuse."""
 
     def __init__(self, *refused: UUID) -> None:
-        self.refused = {event_id: "not wanted" for event_id in refused}
+        self.refused = dict.fromkeys(refused, "not wanted")
         self.messages: list[OutboxMessage] = []
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> Mapping[UUID, str]:
@@ -59,9 +59,7 @@ def by(publisher: Publisher, ecs: Application) -> OutboxService:
 async def an_event(ecs: Application) -> UUID:
     async with ecs.outbox.unit_of_work() as uow:
         event_id = uuid4()
-        await uow.outbox.add(
-            OfferAccepted(offer_id=uuid4()), event_id=event_id, request_id="req-1"
-        )
+        await uow.outbox.add(OfferAccepted(offer_id=uuid4()), event_id=event_id, request_id="req-1")
         await uow.commit()
     return event_id
 
@@ -155,9 +153,7 @@ class TestRelay:
         assert len(publisher.messages) == 20
         assert len(await published(owner)) == 20
 
-    async def test_twenty_writers_at_once_lose_nothing(
-        self, ecs: Application, owner: Any
-    ) -> None:
+    async def test_twenty_writers_at_once_lose_nothing(self, ecs: Application, owner: Any) -> None:
         """Ids commit out of order: a relay that remembers the last id would miss rows."""
         publisher, done = RecordingPublisher(), asyncio.Event()
 
@@ -165,12 +161,15 @@ class TestRelay:
             return [await an_event(ecs) for _ in range(15)]
 
         async def relay_until_done() -> None:
-            while await by(publisher, ecs).relay(DESTINATION) or not done.is_set():
-                await asyncio.sleep(0)
+            while await by(publisher, ecs).relay(DESTINATION) or not done.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(0)  # Let the writers write.
 
         relay = asyncio.create_task(relay_until_done())
-        written = {event for batch in await asyncio.gather(*(write() for _ in range(20)))
-                   for event in batch}
+        written = {
+            event
+            for batch in await asyncio.gather(*(write() for _ in range(20)))
+            for event in batch
+        }
         done.set()
         await relay
         assert len(written) == 300
@@ -210,28 +209,41 @@ class TestRedispatch:
         return job_id
 
     @pytest.mark.parametrize(
-        ("attempt", "seconds", "lost"),
+        ("attempt", "starts", "seconds", "lost"),
         [
-            (1, 9, False),
-            (1, 11, True),
-            (2, 19, False),
-            (2, 21, True),
-            (4, 79, False),
-            (4, 81, True),
-            (30, 319, False),
-            (30, 321, True),
+            (1, 0, 9, False),
+            (1, 0, 11, True),
+            (2, 0, 19, False),
+            (2, 0, 21, True),
+            (4, 0, 79, False),
+            (4, 0, 81, True),
+            (30, 0, 319, False),
+            (30, 0, 321, True),
+            (4, 4, 9, False),  # Each copy was started, and died: no queue is long.
+            (4, 4, 11, True),
+            (4, 2, 19, False),
+            (4, 2, 21, True),
         ],
     )
-    async def test_has_patience_that_doubles_up_to_a_bound(
-        self, ecs: Application, database: Database, owner: Any,
-        attempt: int, seconds: int, lost: bool,
+    async def test_has_patience_that_doubles_with_each_copy_that_was_never_started(  # noqa: PLR0913  (a table's columns)
+        self,
+        ecs: Application,
+        database: Database,
+        owner: Any,
+        *,
+        attempt: int,
+        starts: int,
+        seconds: int,
+        lost: bool,
     ) -> None:
         await self.a_published_job(ecs, database)
         await owner.execute(
             "UPDATE outbox_events SET attempt = $1,"
             " published_at = now() - make_interval(secs => $2)",
-            attempt, seconds,
+            attempt,
+            seconds,
         )
+        await owner.execute("UPDATE jobs SET attempts = $1", starts)
         assert await ecs.outbox.redispatch_lost() == lost
         row = await owner.fetchrow("SELECT attempt, published_at FROM outbox_events")
         assert (row["attempt"], row["published_at"] is None) == (attempt + lost, lost)
@@ -265,6 +277,20 @@ class TestRedispatch:
         await ecs.acceptance.open_account(job_id=job_id)
         await owner.execute("UPDATE outbox_events SET published_at = now() - interval '1 hour'")
         assert await ecs.outbox.redispatch_lost() == 0
+
+    async def test_what_can_never_be_carried_is_given_up_and_the_offer_stands(
+        self, ecs: Application, database: Database, owner: Any
+    ) -> None:
+        offer, job_id = await an_acceptance(ecs, database)
+        assert await ecs.outbox.find_parked_jobs() == []
+        await owner.execute("UPDATE outbox_events SET failures = 10, parked_at = now()")
+        assert await ecs.outbox.find_parked_jobs() == [job_id]
+        await ecs.acceptance.give_up(job_id=job_id)
+        assert await ecs.outbox.find_parked_jobs() == []
+        job = await ecs.jobs.get(user_id=offer.user_id, job_id=job_id)
+        assert (job.status, job.error_code) == ("failed", "internal")
+        assert await ecs.credit.find_active_offer(offer.user_id) == offer
+        await assert_invariants(database.owner_url)
 
     async def test_what_redis_forgot_is_finished_all_the_same(
         self, ecs: Application, database: Database, redis_url: str, owner: Any

@@ -51,9 +51,7 @@ def batch(*items: IncomingTransaction) -> list[IncomingTransaction]:
     return [replace(item, index=index) for index, item in enumerate(items)]
 
 
-async def ingest(
-    ecs: Application, client_id: UUID, *items: IncomingTransaction
-) -> list[Verdict]:
+async def ingest(ecs: Application, client_id: UUID, *items: IncomingTransaction) -> list[Verdict]:
     verdicts = await ecs.transactions.ingest(batch(*items), client_id=client_id)
     return [verdicts[index] for index in range(len(items))]
 
@@ -155,6 +153,7 @@ class TestVerdicts:
         owner: Any,
         user_id: UUID,
         client_id: UUID,
+        *,
         change: Change,
         together: bool,
     ) -> None:
@@ -238,7 +237,7 @@ class TestRaces:
                 asyncio.create_task(ingest(ecs, client_id, late)) for late in (item, changed)
             )
             async with asyncio.timeout(10):
-                while await plain.fetchval(WAITING) < 2:
+                while await plain.fetchval(WAITING) < 2:  # noqa: ASYNC110  (the server's locks)
                     await asyncio.sleep(0.01)
             await uow.commit()
         assert await same == [Verdict.DUPLICATE]

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs.domain.credit.decision import ApplicationInputs
@@ -73,7 +73,7 @@ class TestStory:
     def test_goes_forward_in_time_and_stays_in_two_months(self, persona: Persona) -> None:
         moments = [item.occurred_at for item in story(persona)]
         assert moments == sorted(moments)
-        assert NOW - 2 * MONTH <= moments[0]
+        assert moments[0] >= NOW - 2 * MONTH
         assert moments[-1] < NOW
 
     def test_adds_up_to_the_habits(self, persona: Persona) -> None:
@@ -89,6 +89,7 @@ def test_ends_as_it_is_told(name: str) -> None:
     assert decided(persona) == EXPECTED[name]
 
 
+@settings(max_examples=30, deadline=None)
 @given(now=st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  (hypothesis wants naive bounds)
 def test_ends_the_same_whenever_it_is_seeded(now: datetime) -> None:
     for persona in PERSONAS:

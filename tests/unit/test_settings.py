@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -63,13 +64,11 @@ class TestExample:
 
     def test_explains_each_variable(self) -> None:
         blocks = (CHECKOUT / ".env.example").read_text().split("\n")
-        for line, following in zip(blocks, blocks[1:], strict=False):
+        for line, following in pairwise(blocks):
             if re.match(r"[A-Z_]+=", following):
                 assert line.startswith("#") or re.match(r"[A-Z_]+=", line), following
 
-    def test_cannot_be_used_in_production_as_it_is(
-        self, environment: pytest.MonkeyPatch
-    ) -> None:
+    def test_cannot_be_used_in_production_as_it_is(self, environment: pytest.MonkeyPatch) -> None:
         text = (CHECKOUT / ".env.example").read_text()
         for name, value in re.findall(r"^([A-Z_]+)=(.*)$", text, flags=re.MULTILINE):
             environment.setenv(name, value)
@@ -103,9 +102,7 @@ class TestSecrets:
         with pytest.raises(SettingsError, match=variable):
             read_settings()
 
-    def test_a_strong_one_is_accepted_in_production(
-        self, environment: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_strong_one_is_accepted_in_production(self, environment: pytest.MonkeyPatch) -> None:
         assert read_settings().environment == "production"
 
     def test_none_is_shown_by_accident(self, environment: pytest.MonkeyPatch) -> None:
@@ -116,9 +113,7 @@ class TestSecrets:
 
 class TestSettings:
     @pytest.mark.parametrize("variable", ENOUGH)
-    def test_a_missing_one_is_named(
-        self, environment: pytest.MonkeyPatch, variable: str
-    ) -> None:
+    def test_a_missing_one_is_named(self, environment: pytest.MonkeyPatch, variable: str) -> None:
         environment.delenv(variable)
         with pytest.raises(SettingsError, match=variable):
             read_settings()
@@ -160,9 +155,7 @@ class TestSettings:
     def test_production_is_the_default(self, environment: pytest.MonkeyPatch) -> None:
         assert not read_settings().development
 
-    @pytest.mark.parametrize(
-        "scheme", ["postgres://", "postgresql://", "postgresql+asyncpg://"]
-    )
+    @pytest.mark.parametrize("scheme", ["postgres://", "postgresql://", "postgresql+asyncpg://"])
     @pytest.mark.parametrize("variable", ["DB_URL", "DB_OWNER_URL"])
     def test_a_database_url_gets_the_driver(
         self, environment: pytest.MonkeyPatch, variable: str, scheme: str

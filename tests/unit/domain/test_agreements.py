@@ -83,7 +83,7 @@ class TestRefuseAcceptance:
         account=st.booleans(),
     )
     def test_opens_nothing_from_an_offer_that_is_not_being_accepted(
-        self, status: OfferStatus, enabled: bool, account: bool
+        self, *, status: OfferStatus, enabled: bool, account: bool
     ) -> None:
         found = acceptance(status=status, enabled=enabled, account=account)
         assert refuse_acceptance(found) is AcceptanceRefusal.OFFER_NOT_ACCEPTING
@@ -92,4 +92,4 @@ class TestRefuseAcceptance:
         assert set(EXPLANATIONS) == set(AcceptanceRefusal)
 
     def test_every_status_that_cannot_be_accepted_has_its_refusal(self) -> None:
-        assert set(REFUSED_BY_STATUS) == set(OfferStatus) - TAKEN
+        assert set(REFUSED_BY_STATUS) == set(OfferStatus) - TAKEN - {OfferStatus.OFFERED}

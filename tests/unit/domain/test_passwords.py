@@ -1,10 +1,16 @@
 import unicodedata
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs.domain.passwords import PasswordFault, common_passwords, find_password_fault
+from ecs.domain.passwords import (
+    CHARACTERS_MAX,
+    PasswordFault,
+    common_passwords,
+    find_password_fault,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,3 +42,19 @@ def test_two_spellings_of_one_text_are_judged_alike(password: str) -> None:
     decomposed = unicodedata.normalize("NFD", password)
 
     assert find_password_fault(decomposed) == find_password_fault(password)
+
+
+def test_measures_a_text_before_normalising_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sorting combining marks takes quadratic time: one long password could stop a process."""
+    normalised: list[int] = []
+    original = unicodedata.normalize
+
+    def normalize(form: Literal["NFC"], text: str) -> str:
+        normalised.append(len(text))
+        return original(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", normalize)
+    marks = "a" + "\u0315" * 40_000 + "\u0300" * 40_000
+
+    assert find_password_fault(marks) is PasswordFault.TOO_LONG
+    assert max(normalised, default=0) <= CHARACTERS_MAX

@@ -1,0 +1,103 @@
+"""Fixtures of every test: fresh databases, a Redis of one's own, and a whole running stack."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import pytest
+import redis
+
+from scripts.stack import Stack
+from tests.shared_services import (
+    TEMPLATE,
+    Services,
+    ServicesKeeper,
+    create_database,
+    drop_database,
+    in_database,
+)
+
+E2E: Final = Path(__file__).parent / "e2e"
+KEEPER: Final = pytest.StashKey[ServicesKeeper]()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """A fresh, migrated database of one test; two roles may enter."""
+
+    name: str
+    owner_url: str = field(repr=False)
+    app_url: str = field(repr=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Offer the shared services from the one process that outlives all tests."""
+    if not hasattr(config, "workerinput"):
+        config.stash[KEEPER] = ServicesKeeper()
+        config.stash[KEEPER].start()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the shared services, also after failures and Ctrl-C."""
+    keeper = config.stash.get(KEEPER, None)
+    if keeper is not None:
+        keeper.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the end-to-end tests together on one worker: they share one stack."""
+    for item in items:
+        if E2E in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+
+
+@pytest.fixture(scope="session")
+def services() -> Services:
+    """The addresses of the run's PostgreSQL and Redis."""
+    return Services.ask()
+
+
+@pytest.fixture
+async def database(services: Services) -> AsyncIterator[Database]:
+    """A copy of the migrated template, dropped afterwards."""
+    name = f"test_{uuid4().hex}"
+    await create_database(services, name, template=TEMPLATE)
+    yield Database(
+        name=name,
+        owner_url=in_database(services.owner_url, name),
+        app_url=in_database(services.app_url, name),
+    )
+    await drop_database(services, name)
+
+
+@pytest.fixture
+async def empty_database(services: Services) -> AsyncIterator[Database]:
+    """A database without any table, for the migrations themselves."""
+    name = f"empty_{uuid4().hex}"
+    await create_database(services, name, template="template1")
+    yield Database(
+        name=name,
+        owner_url=in_database(services.owner_url, name),
+        app_url=in_database(services.app_url, name),
+    )
+    await drop_database(services, name)
+
+
+@pytest.fixture
+def redis_url(services: Services) -> str:
+    """The Redis database of this worker, empty."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    url = f"{services.redis_url}/{int(worker) + 1}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Everything: two API processes behind Nginx, workers, brokers, on a throw-away place."""
+    with Stack(throwaway=True) as running:
+        yield running

@@ -1,0 +1,130 @@
+"""The README's journey, typed as it stands."""
+
+import asyncio
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+
+from scripts.demo_people import PERSONAS, transactions_of
+from scripts.stack.place import CHECKOUT
+from scripts.stack.stack import Stack
+from tests.e2e.support import Outside, outside
+
+README: Final = CHECKOUT / "README.md"
+PASSWORD: Final = "a demo person's password"
+SECONDS_MAX: Final = 60
+BLOCK: Final = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+STEP: Final = re.compile(r"^# (\d+)\.", re.MULTILINE)
+# A reader takes a moment between two steps; the account is open by then.
+A_MOMENT: Final = """
+until curl -s "$URL$(json "['status_url']" < accepted.json)" \
+  -H "Authorization: Bearer $TOKEN" | grep -q succeeded; do :; done
+"""
+
+
+@pytest.fixture
+async def ecs(stack: Stack) -> AsyncIterator[Outside]:
+    async with outside(stack) as ecs:
+        yield ecs
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the README's journey needs curl")
+class TestTheReadme:
+    async def test_tells_a_journey_that_works(self, ecs: Outside, tmp_path: Path) -> None:
+        public = tmp_path / ".stack"
+        public.mkdir()
+        await _publish_for_a_new_reader(ecs, public)
+        said = await _typed(journey(), folder=tmp_path)
+
+        offer, accepted = json.loads(said[2]), json.loads(said[3])
+        assert offer["status"] == "offered"
+        assert accepted["offer_id"] == offer["id"]
+        job, account, notifications = _jsons(said[4])
+        assert (job["id"], job["status"]) == (accepted["job_id"], "succeeded")
+        assert account["credit_limit"] == offer["credit_limit"]
+        assert [one["kind"] for one in notifications["data"]] == ["account_opened"]
+
+        assert json.loads(said[5])["full_name"] == "Maria Souza"
+        assert json.loads(said[7])["accepted"] == 1
+        assert "transactions" in said[8]
+
+    def test_names_only_commands_that_the_makefile_knows(self) -> None:
+        makefile = (CHECKOUT / "Makefile").read_text()
+        targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+        named = re.findall(r"(?:^|`)make ([a-z-]+)", README.read_text(), re.MULTILINE)
+        assert "run" in named
+        assert set(named) <= targets
+
+    def test_links_only_to_files_that_exist(self) -> None:
+        links = re.findall(r"\]\(([^)#]+)\)", README.read_text())
+        assert links
+        assert [link for link in links if not (CHECKOUT / link).exists()] == []
+
+
+def journey() -> str:
+    """The README's bash blocks behind the two commands, as one script for a new Maria."""
+    blocks = BLOCK.findall(README.read_text())
+    script = "\n".join(block for block in blocks if "make run" not in block)
+    marked = STEP.sub(r"echo; echo '=== \1'\n# \1.", script.replace("# 4.", f"{A_MOMENT}# 4."))
+    return marked.replace("maria@example.com", f"maria-{uuid4()}@example.com")
+
+
+async def _publish_for_a_new_reader(ecs: Outside, folder: Path) -> None:
+    """What `make run` leaves in `.stack`, with a "steady" person who has not yet applied."""
+    demo = json.loads((ecs.stack.public / "demo.json").read_text())
+    assert demo["users"][1]["persona"] == "steady"
+    demo["users"][1] |= await _another_steady_person(ecs)
+    (folder / "url").write_text(f"{ecs.stack.url}\n")
+    (folder / "demo.json").write_text(json.dumps(demo))
+
+
+async def _another_steady_person(ecs: Outside) -> dict[str, str]:
+    email = f"{uuid4()}@example.com"
+    created = await ecs.http.post(
+        "/api/v1/users", json={"email": email, "full_name": "Sergio Lima", "password": PASSWORD}
+    )
+    now = datetime.now(UTC)
+    steady = next(persona for persona in PERSONAS if persona.name == "steady")
+    items = transactions_of(steady, user_id=created.json()["id"], now=now, currency="BRL")
+    rows = [
+        ((now - item.occurred_at).total_seconds() / 86_400, item.amount_minor, item.category)
+        for item in items
+    ]
+    answer = await ecs.ingest(created.json()["id"], rows)
+    assert answer.json()["rejected"] == 0
+    return {"email": email, "password": PASSWORD}
+
+
+async def _typed(script: str, *, folder: Path) -> dict[int, str]:
+    """Run the script and return what each numbered step printed."""
+    bash = await asyncio.create_subprocess_exec(
+        *("bash", "-euo", "pipefail", "-c", script),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        printed, complaints = await asyncio.wait_for(bash.communicate(), SECONDS_MAX)
+    finally:
+        if bash.returncode is None:
+            bash.kill()
+    assert bash.returncode == 0, complaints.decode()
+    _, *parts = re.split(r"^=== (\d+)$", printed.decode(), flags=re.MULTILINE)
+    return {int(number): text for number, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def _jsons(text: str) -> list[Any]:
+    """Several JSON documents, one behind the other."""
+    decoder, found, text = json.JSONDecoder(), [], text.strip()
+    while text:
+        document, end = decoder.raw_decode(text)
+        found.append(document)
+        text = text[end:].lstrip()
+    return found
