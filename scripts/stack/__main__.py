@@ -1,4 +1,4 @@
-"""``python -m scripts.stack {run|up|down|status|logs|psql}``."""
+"""The command line: ``python -m scripts.stack {run|up|down|status|logs|psql}``."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ from scripts.stack.console import progress, show
 from scripts.stack.errors import StackError
 from scripts.stack.place import CHECKOUT, Place
 from scripts.stack.ports import recorded_block
-from scripts.stack.programs import Layout
 from scripts.stack.preparation import superuser_url
+from scripts.stack.programs import Layout
 from scripts.stack.settings import DATABASE
 from scripts.stack.stack import Stack
 from scripts.stack.supervision import Supervisor
@@ -73,7 +73,7 @@ def up(_: list[str]) -> int:
         raise StackError(f"This stack is already running (process {keeper}).")
     log = place.logs / "stack.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  (our own words)
+        process = subprocess.Popen(
             [sys.executable, "-m", "scripts.stack", "run"],
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
@@ -152,7 +152,7 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 
 
 def _ignore_further_signals() -> None:
-    """A second Ctrl-C must not cut the cleaning short."""
+    """Let the cleaning finish, however often Ctrl-C is pressed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 

@@ -27,10 +27,10 @@ def banner(url: str, public: Path) -> str:
 
 
 def _commands(url: str, user: dict[str, str]) -> list[str]:
+    read = """python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])'"""
     login = f"-d 'username={user['email']}' --data-urlencode 'password={user['password']}'"
     return [
-        f"    TOKEN=$(curl -s {url}/token -d grant_type=password {login} "
-        """| python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])')""",
+        f"    TOKEN=$(curl -s {url}/token -d grant_type=password {login} | {read})",
         f'    curl -s -X POST {url}/api/v1/credit/apply -H "Authorization: Bearer $TOKEN"',
         f'    curl -s {url}/api/v1/credit/offers -H "Authorization: Bearer $TOKEN"',
     ]

@@ -199,4 +199,3 @@ def _write_nginx(layout: Layout) -> None:
         second=layout.ports["api-2"],
     )
     write_private(folder / "nginx.conf", content)
-

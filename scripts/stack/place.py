@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Self
@@ -17,6 +18,7 @@ from scripts.stack.errors import AlreadyRunning, StackError
 ROOT: Final = Path("/var/tmp")  # noqa: S108  (its folder is checked to be ours)
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 THROWAWAY_PREFIX: Final = "t-"
+LOCK_ATTEMPTS: Final = 6
 SECRET_NAMES: Final = ("superuser", "owner", "app", "redis", "rabbitmq", "jwt", "client_key")
 
 
@@ -87,11 +89,9 @@ class Place:
             AlreadyRunning: somebody else holds it.
         """
         file = (self.home / "lock").open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(file):
             file.close()
-            raise AlreadyRunning(f"This stack is already running (process {self.keeper()}).") from None
+            raise AlreadyRunning(f"This stack is already running (process {self.keeper()}).")
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -112,6 +112,18 @@ class Place:
         """Delete everything a throw-away stack has left."""
         if self.throwaway:
             shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _locked(file: IO[str]) -> bool:
+    """Try for a moment: whoever only asks for the keeper holds the lock just as long."""
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def user_folder() -> Path:

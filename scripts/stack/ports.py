@@ -35,7 +35,7 @@ def recorded_block(home: Path) -> dict[str, int]:
 
 
 def is_free(port: int) -> bool:
-    """Return whether nobody listens on ``port``; binding, unlike connecting, cannot self-connect."""
+    """Return whether ``port`` is free; binding, unlike connecting, cannot meet itself."""
     with socket.socket() as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

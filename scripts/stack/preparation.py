@@ -2,10 +2,11 @@
 
 import asyncio
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import asyncpg
 
 from scripts.stack import settings
 from scripts.stack.place import CHECKOUT, Place
@@ -20,16 +21,16 @@ def create_database(layout: Layout) -> None:
     """Create both roles and the database once. The application's role owns nothing."""
     marker = layout.place.home / CREATED
     if not marker.exists():
-        asyncio.run(_create(layout))
+        # A thread of its own: tests call this from inside a running loop.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(asyncio.run, _create(layout)).result()
         marker.touch()
 
 
 def superuser_url(layout: Layout, *, database: str = "postgres") -> str:
     """Return the superuser's address of a database, for tests and for ``psql``."""
     password = layout.place.secrets()["superuser"]
-    return settings.database_url(
-        "postgres", password, layout.ports["postgres"], database=database
-    )
+    return settings.database_url("postgres", password, layout.ports["postgres"], database=database)
 
 
 def has_migrations() -> bool:
@@ -56,16 +57,15 @@ def seed(environment: dict[str, str], *, place: Place, out: Path) -> None:
 def run_python(words: list[str], environment: dict[str, str]) -> str:
     """Run one of our own modules with the stack's settings."""
     basics = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-    return run_quietly(
-        [sys.executable, *words], folder=CHECKOUT, environment=basics | environment
-    )
+    return run_quietly([sys.executable, *words], folder=CHECKOUT, environment=basics | environment)
 
 
 async def _create(layout: Layout) -> None:
+    secrets = layout.place.secrets()
     connection = await asyncpg.connect(superuser_url(layout))
     try:
-        await _create_role(connection, settings.OWNER, layout.place, secret="owner")
-        await _create_role(connection, settings.APPLICATION, layout.place, secret="app")
+        await _create_role(connection, settings.OWNER, secrets["owner"])
+        await _create_role(connection, settings.APPLICATION, secrets["app"])
         database = settings.DATABASE
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database):
             await connection.execute(f"CREATE DATABASE {database} OWNER {settings.OWNER}")
@@ -75,10 +75,8 @@ async def _create(layout: Layout) -> None:
         await connection.close()
 
 
-async def _create_role(
-    connection: asyncpg.Connection, role: str, place: Place, *, secret: str
-) -> None:
+async def _create_role(connection: asyncpg.Connection, role: str, password: str) -> None:
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
         await connection.execute(f"CREATE ROLE {role} LOGIN NOCREATEDB NOCREATEROLE")
-    password = place.secrets()[secret]  # Hexadecimal digits: nothing to quote.
+    # Hexadecimal digits: nothing to quote.
     await connection.execute(f"ALTER ROLE {role} PASSWORD '{password}'")

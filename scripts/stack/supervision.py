@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-import xmlrpc.client  # noqa: S411  (a private socket, our own supervisor)
+import xmlrpc.client
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -90,8 +90,10 @@ class _Transport(xmlrpc.client.Transport):
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002  (the path says where)
-        return _Connection(self._path)
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = _Connection(self._path)
+        self._connection = host, connection  # Where ``close`` looks for what it is to close.
+        return connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,18 +100,21 @@ def ensure_packages(say: Say, *, with_application: bool) -> None:
 
 
 def _install(packages: list[str]) -> None:
-    apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
     with _services_held_back():
-        for words in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-            done = subprocess.run(  # noqa: S603  (our own words)
-                [*apt, *words],
-                check=False,
-                capture_output=True,
-                text=True,
-                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-            )
+        _apt("update")
+        _apt("install", "-y", "--no-install-recommends", *packages)
+
+
+def _apt(*words: str) -> None:
+    done = subprocess.run(  # noqa: S603  (our own words)
+        [path_of("apt-get"), "-qq", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+    )
     if done.returncode:
-        raise StackError(f"apt-get install failed:\n{done.stderr.strip()[-2000:]}")
+        raise StackError(f"apt-get {words[0]} failed:\n{done.stderr.strip()[-2000:]}")
 
 
 @contextmanager

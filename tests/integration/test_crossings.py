@@ -177,5 +177,6 @@ async def _until_somebody_waits_for(transaction_id: str, owner: Any) -> None:
         "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid = $1::text::xid)"
     )
     async with asyncio.timeout(10):
-        while not await owner.fetchval(waiting, transaction_id):
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  (PostgreSQL has no event for this)
+        # PostgreSQL has no event for this.
+        while not await owner.fetchval(waiting, transaction_id):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
