@@ -54,13 +54,15 @@ format: $(STAMP) ## Repair formatting, and the lint that repairs itself
 	@$(BIN)/ruff format .
 
 ##@ Data of the running stack
-.PHONY: create-client seed-dev clean-dev
+.PHONY: create-client seed-dev clean-dev forget-user
 create-client: $(STAMP) ## Make an API client: NAME=... SCOPES="a:write b:write"; prints one JSON line
 	@$(WITH_STACK) $(BIN)/python -m scripts.create_client --name '$(NAME)' --scopes '$(SCOPES)'
 seed-dev: $(STAMP) ## Add the demo people
 	@$(WITH_STACK) $(BIN)/python -m scripts.seed_dev
 clean-dev: $(STAMP) ## Remove all development data
 	@$(WITH_STACK) $(BIN)/python -m scripts.clean_dev
+forget-user: $(STAMP) ## Delete a person, keep the record of decisions pseudonymised: EMAIL=...
+	@$(WITH_STACK) $(BIN)/python -m scripts.forget_user --email '$(EMAIL)'
 
 ##@ Migrations (DB_URL=<the owner's URL>, or the running stack's)
 .PHONY: migrate-generate migrate-upgrade migrate-downgrade migrate-current migrate-history
@@ -87,5 +89,5 @@ $(STAMP): requirements-dev.lock
 		else echo "Install with: sudo apt-get install -y python3-venv" >&2; exit 1; fi; fi
 	@echo "Making .venv from requirements-dev.lock" >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $< >&2
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $< >&2
 	@rm -f .venv/.stamp-* && touch $@

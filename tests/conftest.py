@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from hypothesis import settings as hypothesis_settings
 
 from scripts.stack import Stack
 from tests.shared_services import (
@@ -19,6 +20,10 @@ from tests.shared_services import (
     drop_database,
     in_database,
 )
+
+# A busy machine is no counterexample.
+hypothesis_settings.register_profile("ecs", deadline=None)
+hypothesis_settings.load_profile("ecs")
 
 E2E: Final = Path(__file__).parent / "e2e"
 KEEPER: Final = pytest.StashKey[ServicesKeeper]()

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from ecs.bootstrap import Application, application
+from ecs.bootstrap import Application, application, owner_application
 from tests.builders import Database, connected, settings_for
 
 
@@ -26,3 +26,10 @@ async def plain(database: Database) -> AsyncIterator[Any]:
     """A plain connection with the application's rights."""
     async with connected(database.app_url) as connection:
         yield connection
+
+
+@pytest.fixture
+async def operator(database: Database, redis_url: str) -> AsyncIterator[Application]:
+    """The services with the owner's rights, each unit of work on a connection of its own."""
+    async with owner_application(settings_for(database, redis_url)) as ecs:
+        yield ecs

@@ -1,20 +1,13 @@
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from ecs.bootstrap import Application, owner_application
+from ecs.bootstrap import Application
 from ecs.services.exceptions import AccountExists, RepositoryError, UserNotFound
-from tests.builders import Database, an_acceptance, an_offer, settings_for
+from tests.builders import Database, an_acceptance, an_offer
 
 TABLES_OF_A_PERSON = ("credit_offers", "jobs", "notifications", "transactions")
-
-
-@pytest.fixture
-async def operator(database: Database, redis_url: str) -> AsyncIterator[Application]:
-    async with owner_application(settings_for(database, redis_url)) as ecs:
-        yield ecs
 
 
 def address(user_id: UUID) -> str:
