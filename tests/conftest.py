@@ -52,6 +52,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         keeper.stop()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in this hook too.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the end-to-end tests together on one worker: they share one stack."""
     for item in items:

@@ -16,7 +16,9 @@ from ecs.domain.credit.decision import (
     Decision,
     DecisionStatus,
     Provenance,
+    earns_offer,
     require_fit,
+    too_risky,
 )
 from ecs.domain.credit.emotion import AbsentReason, EmotionSignal
 from ecs.domain.credit.features import Evidence, gather_evidence
@@ -66,7 +68,7 @@ class CreditOfferCalculator:
         if lack:
             return Decision.referral(lack, signal, provenance)
         assessment = self._assess(evidence, factor=signal.factor)
-        if self._earns_offer(assessment):
+        if earns_offer(assessment, self.policy):
             return self._offer(assessment, evidence, signal, provenance)
         return self._denial(assessment, evidence, signal, provenance)
 
@@ -92,14 +94,6 @@ class CreditOfferCalculator:
             without_emotion=baseline,
             final=limit_with_emotion(baseline, self.policy, factor=factor),
         )
-
-    def _earns_offer(self, assessment: Assessment) -> bool:
-        # Emotion has no say here: only the baseline is looked at.
-        large_enough = assessment.without_emotion.limit >= self.policy.limit.minimum
-        return large_enough and not self._too_risky(assessment)
-
-    def _too_risky(self, assessment: Assessment) -> bool:
-        return not self.policy.band(assessment.probability_of_default).offered
 
     def _offer(
         self,
@@ -134,7 +128,7 @@ class CreditOfferCalculator:
         return Decision(
             status=DecisionStatus.DENIED,
             assessment=assessment,
-            reasons=of_card if self._too_risky(assessment) else of_limit,
+            reasons=of_card if too_risky(assessment, self.policy) else of_limit,
             next_steps=(),
             emotion=emotion.outcome(signal),
             provenance=provenance,

@@ -223,7 +223,7 @@ class Stack:
             return
         self._say("migrating the database")
         preparation.migrate(self.env)
-        self._say("seeding demo people, the first time")
+        self._say("adding the demo people, unless they are there")
         preparation.seed(self.env, place=self.place, out=self.public / "demo.json")
 
     def _start_application(self) -> None:

@@ -142,6 +142,17 @@ class Decision:
         return self.terms.final.limit if self.terms else None
 
 
+def too_risky(assessment: Assessment, policy: Policy) -> bool:
+    """Return whether the policy offers nothing at this probability of default."""
+    return not policy.band(assessment.probability_of_default).offered
+
+
+def earns_offer(assessment: Assessment, policy: Policy) -> bool:
+    """Return whether there is something to offer. Emotion has no say: the baseline decides."""
+    large_enough = assessment.without_emotion.limit >= policy.limit.minimum
+    return large_enough and not too_risky(assessment, policy)
+
+
 def require_fit(card: Scorecard, policy: Policy) -> None:
     """
     Refuse a card and a policy that cannot judge together.
