@@ -62,15 +62,20 @@ def postgres_user() -> pwd.struct_passwd | None:
         ) from None
 
 
+def _user_exists(name: str) -> bool:
+    return any(user.pw_name == name for user in pwd.getpwall())
+
+
 def missing_packages(*, with_application: bool) -> list[str]:
     """Return the Debian packages whose programs are not there."""
     found: dict[str, object] = {
-        "postgresql": postgres_folder(),
+        "postgresql": postgres_folder() and (os.getuid() != 0 or _user_exists("postgres")),
         "redis-server": find("redis-server"),
         "util-linux": find("setpriv"),
     }
     if with_application:
         found |= {
+            "curl": find("curl"),  # The README's journey speaks it.
             "nginx": find("nginx"),
             "rabbitmq-server": find("rabbitmq-server") and find("epmd"),
         }
