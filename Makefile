@@ -36,11 +36,11 @@ logs: $(STAMP) ## Follow the logs; PROGRAM=api-1 for one of them
 ##@ Check
 .PHONY: test test-unit test-integration test-e2e check lint format
 test: $(STAMP) ## Run every test on throw-away stacks: parallel, in random order
-	@$(PYTEST) -n 2 --dist loadgroup $(ARGS)
+	@$(PYTEST) -n 2 --dist worksteal $(ARGS)
 test-unit: $(STAMP) ## Run the tests that need no service
 	@$(PYTEST) tests/unit $(ARGS)
 test-integration: $(STAMP) ## Run the tests on PostgreSQL and Redis
-	@$(PYTEST) -n 2 --dist loadgroup tests/integration tests/api tests/contracts $(ARGS)
+	@$(PYTEST) -n 2 --dist worksteal tests/integration tests/api tests/contracts $(ARGS)
 test-e2e: $(STAMP) ## Run the journeys through Nginx and real workers
 	@$(PYTEST) tests/e2e $(ARGS)
 check: $(STAMP) lint ## Check lint, formatting, types and import contracts

@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -25,7 +24,6 @@ from tests.shared_services import (
 hypothesis_settings.register_profile("ecs", deadline=None)
 hypothesis_settings.load_profile("ecs")
 
-E2E: Final = Path(__file__).parent / "e2e"
 KEEPER: Final = pytest.StashKey[ServicesKeeper]()
 
 
@@ -50,14 +48,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     keeper = config.stash.get(KEEPER, None)
     if keeper is not None:
         keeper.stop()
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in this hook too.
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the end-to-end tests together on one worker: they share one stack."""
-    for item in items:
-        if E2E in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +94,6 @@ def redis_url(services: Services) -> str:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """Everything: two API processes behind Nginx, workers, brokers, on a throw-away place."""
+    """Everything, on a throw-away place: one stack for each worker of the run that asks for it."""
     with Stack(throwaway=True) as running:
         yield running
