@@ -101,7 +101,7 @@ class TestOwnErrors:
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["x-request-id"] == "from-the-client.1"
         assert answer.json() == {
-            "type": "about:blank",
+            "type": "urn:ecs:problem:payload_too_large",
             "title": "Content Too Large",
             "status": 413,
             "detail": "The body is larger than 1 MiB.",
