@@ -42,10 +42,9 @@ def configure_logging(*, level: str, service: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "asyncio", "sqlalchemy"):
+    # RQ says every few seconds that it tidies up; the jobs and the processes speak for themselves.
+    for noisy in ("httpx", "asyncio", "sqlalchemy", "rq.worker", "rq.cron", "rq.scheduler"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    for chatty in ("rq.worker", "rq.cron", "rq.scheduler"):
-        logging.getLogger(chatty).setLevel(max(logging.INFO, root.level))
     for own_handlers in ("uvicorn", "uvicorn.error", "rq.worker", "rq.cron", "rq.scheduler"):
         logger = logging.getLogger(own_handlers)
         logger.handlers[:] = []

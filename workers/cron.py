@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import structlog
 from redis import Redis
 from rq.cron import CronJob, CronScheduler
 from rq.job import Job
@@ -11,6 +12,8 @@ from rq.serializers import JSONSerializer
 from ecs.config import settings_or_exit
 from ecs.log import configure_logging
 from workers.jobs import credit, outbox
+
+log = structlog.get_logger(__name__)
 
 QUEUE: Final = "periodic"
 EXPIRE_OFFERS_SECONDS: Final = 60
@@ -50,7 +53,9 @@ def main() -> None:
     """Run until told to stop."""
     settings = settings_or_exit()
     configure_logging(level=settings.log_level, service="cron")
-    make_scheduler(Redis.from_url(settings.redis_url)).start()  # type: ignore[no-untyped-call]  # RQ
+    scheduler = make_scheduler(Redis.from_url(settings.redis_url))
+    log.info("cron.started", jobs=[job.func_name for job in scheduler.get_jobs()])
+    scheduler.start()  # type: ignore[no-untyped-call]  # RQ
 
 
 if __name__ == "__main__":

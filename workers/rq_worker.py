@@ -3,6 +3,7 @@
 import argparse
 from typing import Final
 
+import structlog
 from redis import Redis
 from rq import Queue, Worker
 from rq.job import Job
@@ -11,6 +12,8 @@ from rq.serializers import JSONSerializer
 from ecs.config import settings_or_exit
 from ecs.log import configure_logging
 from workers.jobs import credit, outbox
+
+log = structlog.get_logger(__name__)
 
 QUEUES: Final = ("accounts", "periodic")
 # RQ waits ``worker_ttl`` - 15 seconds for a job before it looks after lost ones.
@@ -54,7 +57,9 @@ def main() -> None:
     queue = parser.parse_args().queue
     settings = settings_or_exit()
     configure_logging(level=settings.log_level, service=f"rq-{queue}")
+    log.info("rq.worker-started", queue=queue)
     make_worker(queue, Redis.from_url(settings.redis_url)).work(logging_level=None)
+    log.info("rq.worker-stopped", queue=queue)
 
 
 if __name__ == "__main__":

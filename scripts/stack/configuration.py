@@ -24,6 +24,7 @@ client_connection_check_interval = '1s'
 tcp_keepalives_idle = 30
 tcp_user_timeout = '15s'
 log_min_duration_statement = '500ms'
+log_error_verbosity = terse
 log_parameter_max_length = 0
 log_parameter_max_length_on_error = 0
 log_line_prefix = '%m [%p] %a '
