@@ -326,6 +326,26 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+class TestPrivacy:
+    async def test_no_log_of_any_program_repeats_what_a_person_told_us(self, ecs: Outside) -> None:
+        mark = uuid4().hex
+        registration = {
+            "email": f"{mark}@example.com",
+            "full_name": f"Maria {mark}",
+            "password": f"four quiet {mark}",
+        }
+        for status in (201, 409):  # The second one breaks a unique key inside PostgreSQL.
+            answer = await ecs.http.post("/api/v1/users", json=registration)
+            assert answer.status_code == status
+        form = {"grant_type": "password", "username": registration["email"], "password": mark}
+        assert (await ecs.http.post("/token", data=form)).status_code == 400
+
+        logs = sorted(ecs.stack.place.logs.glob("*.log"))
+
+        assert {"api-1.log", "postgres.log", "nginx.log"} <= {path.name for path in logs}
+        assert [path.name for path in logs if mark in path.read_text(errors="replace")] == []
+
+
 async def _registered(ecs: Outside) -> Person:
     """Somebody who came in by the front door: registered, then logged in."""
     email = f"{uuid4()}@example.com"
