@@ -64,8 +64,7 @@ class CreditOfferCalculator:
         )
         provenance = Provenance.of(application, evidence, self.scorecard, self.policy)
         signal = emotion.permitted(application.emotion, self.policy.emotion)
-        lack = reasons.find_lack(evidence, self.policy, locale=self.locale)
-        if lack:
+        if lack := reasons.find_lack(evidence, self.policy, locale=self.locale):
             return Decision.referral(lack, signal, provenance)
         assessment = self._assess(evidence, factor=signal.factor)
         if earns_offer(assessment, self.policy):
