@@ -4,13 +4,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+export NAME SCOPES EMAIL MIGRATION_NAME
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp-$(shell sha256sum requirements-dev.lock | cut -c1-16)
 # DB_URL= given to make means the owner's; the default is the running stack's.
 WITH_STACK = if [ -f .stack/env ]; then set -a; . ./.stack/env; set +a; fi; \
-	$(if $(filter command line environment,$(origin DB_URL)),export DB_OWNER_URL='$(DB_URL)' DB_URL='$(DB_URL)';) \
-	if [ -z "$${DB_URL:-}" ]; then echo "No database: start the stack (make up) or give DB_URL=..." >&2; exit 2; fi;
+	$(if $(filter command,$(origin DB_URL)),export DB_OWNER_URL='$(DB_URL)' DB_URL='$(DB_URL)';) \
+	if [ ! -f .stack/url ] && [ -z "$(filter command,$(origin DB_URL))" ]; then \
+		echo "The stack is not running: start it (make up), or give DB_URL=<the owner's URL>." >&2; exit 2; fi;
 ALEMBIC = @$(WITH_STACK) $(BIN)/python -m alembic
 PYTEST = $(BIN)/python -m pytest
 
@@ -56,23 +58,27 @@ format: $(STAMP) ## Repair formatting, and the lint that repairs itself
 ##@ Data of the running stack
 .PHONY: create-client seed-dev clean-dev forget-user
 create-client: $(STAMP) ## Make an API client: NAME=... SCOPES="a:write b:write"; prints one JSON line
-	@$(WITH_STACK) $(BIN)/python -m scripts.create_client --name '$(NAME)' --scopes '$(SCOPES)'
+	@[ -n "$$NAME" ] && [ -n "$$SCOPES" ] || { echo 'Give NAME=... SCOPES="transactions:write"' >&2; exit 2; }
+	@$(WITH_STACK) $(BIN)/python -m scripts.create_client --name "$$NAME" --scopes "$$SCOPES"
 seed-dev: $(STAMP) ## Add the demo people
 	@$(WITH_STACK) $(BIN)/python -m scripts.seed_dev
 clean-dev: $(STAMP) ## Remove all development data
 	@$(WITH_STACK) $(BIN)/python -m scripts.clean_dev
 forget-user: $(STAMP) ## Delete a person, keep the record of decisions pseudonymised: EMAIL=...
-	@$(WITH_STACK) $(BIN)/python -m scripts.forget_user --email '$(EMAIL)'
+	@[ -n "$$EMAIL" ] || { echo "Give EMAIL=..." >&2; exit 2; }
+	@$(WITH_STACK) $(BIN)/python -m scripts.forget_user --email "$$EMAIL"
 
 ##@ Migrations (DB_URL=<the owner's URL>, or the running stack's)
 .PHONY: migrate-generate migrate-upgrade migrate-downgrade migrate-current migrate-history
 migrate-generate: $(STAMP) ## Write a migration from changed tables: MIGRATION_NAME='description'
-	@[ -n '$(MIGRATION_NAME)' ] || { echo "Give MIGRATION_NAME='what changes'" >&2; exit 2; }
-	$(ALEMBIC) revision --autogenerate -m '$(MIGRATION_NAME)'
+	@[ -n "$$MIGRATION_NAME" ] || { echo "Give MIGRATION_NAME='what changes'" >&2; exit 2; }
+	$(ALEMBIC) revision --autogenerate -m "$$MIGRATION_NAME"
 migrate-upgrade: $(STAMP) ## Apply all pending migrations
 	$(ALEMBIC) upgrade head
-migrate-downgrade: $(STAMP) ## Roll back one migration
+	$(ALEMBIC) current
+migrate-downgrade: $(STAMP) ## Roll back one migration, with the data it brought
 	$(ALEMBIC) downgrade -1
+	$(ALEMBIC) current
 migrate-current: $(STAMP) ## Show the current revision
 	$(ALEMBIC) current
 migrate-history: $(STAMP) ## Show all revisions

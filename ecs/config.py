@@ -10,7 +10,16 @@ Environment = Literal["development", "test", "production"]
 
 SECRET_BYTES_MIN: Final = 32
 # What people paste from examples and tutorials; refused in production whatever their length.
-KNOWN_DEFAULTS: Final = ("change", "secret", "example", "default", "password", "development")
+KNOWN_DEFAULTS: Final = (
+    "change",
+    "default",
+    "develop",
+    "example",
+    "only-for",
+    "password",
+    "secret",
+    "your-",
+)
 PLAIN_DRIVER: Final = "postgresql://"
 ASYNC_DRIVER: Final = "postgresql+asyncpg://"
 

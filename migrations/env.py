@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,7 +52,13 @@ def application_role(connection: Connection) -> str | None:
 
 def sortable_revision(_: Any, __: Any, directives: list[Any]) -> None:
     """Name revisions by the minute, so that a later one always sorts behind."""
-    if directives:
+    if not directives:
+        return
+    generating = getattr(context.config.cmd_opts, "autogenerate", False)  # `check` does not.
+    if generating and directives[0].upgrade_ops.is_empty():
+        directives[:] = []
+        sys.stderr.write("The tables have not changed: no migration is written.\n")
+    else:
         directives[0].rev_id = f"{datetime.now(UTC):%Y%m%d%H%M}"
 
 

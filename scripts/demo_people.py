@@ -1,9 +1,14 @@
-"""Demo people and their finances: the same people every time, seen from a given moment."""
+"""
+Demo people and their finances.
+
+Their months are 30 days long and counted from 1970, so that two looks at different moments see the
+same transactions: what happened since the last look can be added to what is known.
+"""
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -11,7 +16,8 @@ from ecs.domain.transactions import IncomingTransaction
 
 MONTHS: Final = 2
 MONTH_DAYS: Final = 30
-MINUTES_A_DAY: Final = 1440
+MONTH: Final = timedelta(days=MONTH_DAYS)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,36 +137,46 @@ PERSONAS: Final[tuple[Persona, ...]] = (
 def transactions_of(
     persona: Persona, *, user_id: UUID, now: datetime, currency: str
 ) -> list[IncomingTransaction]:
-    """Return the last two months of a persona, newest last; the same for the same ``now``."""
-    dice = random.Random(persona.name)  # noqa: S311  (a story, no secret)
+    """Return what a persona did in the two months before ``now``, oldest first."""
+    newest = (now - EPOCH) // MONTH
     drafts = [
         draft
-        for month in range(MONTHS)
-        for habit in persona.habits
-        for draft in _month_of(habit, month=month, now=now, dice=dice)
+        for month in range(newest - MONTHS, newest + 1)
+        for draft in _month_of(persona, month)
+        if now - MONTHS * MONTH <= draft.occurred_at < now
     ]
     return [
         IncomingTransaction(
             index=index,
-            transaction_id=uuid5(NAMESPACE_URL, f"ecs-demo:{user_id}:{index}"),
+            transaction_id=uuid5(NAMESPACE_URL, f"ecs-demo:{user_id}:{draft.name}"),
             user_id=user_id,
-            occurred_at=occurred_at,
-            amount_minor=amount_minor,
+            occurred_at=draft.occurred_at,
+            amount_minor=draft.amount_minor,
             currency=currency,
-            category=category,
+            category=draft.category,
         )
-        for index, (occurred_at, amount_minor, category) in enumerate(
-            sorted(drafts, key=lambda draft: draft[0])
-        )
+        for index, draft in enumerate(sorted(drafts, key=lambda draft: draft.occurred_at))
     ]
 
 
-def _month_of(
-    habit: Habit, *, month: int, now: datetime, dice: random.Random
-) -> Iterator[tuple[datetime, int, str | None]]:
-    shares = [dice.uniform(0.7, 1.3) for _ in range(habit.count)]
-    for position, share in enumerate(shares):
-        day = month * MONTH_DAYS + (position + dice.uniform(0.1, 0.9)) * MONTH_DAYS / habit.count
-        minutes = int(day * MINUTES_A_DAY)
-        amount = round(habit.monthly_minor * share / sum(shares))
-        yield now - timedelta(minutes=minutes), amount, habit.category
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    name: str
+    occurred_at: datetime
+    amount_minor: int
+    category: str | None
+
+
+def _month_of(persona: Persona, month: int) -> Iterator[_Draft]:
+    """Yield one month: every month has the same days and amounts, so that any 30 days add up."""
+    dice = random.Random(persona.name)  # noqa: S311  (a story, no secret)
+    for habit in persona.habits:
+        shares = [dice.uniform(0.7, 1.3) for _ in range(habit.count)]
+        for position, share in enumerate(shares):
+            day = (position + dice.uniform(0.1, 0.9)) * MONTH_DAYS / habit.count
+            yield _Draft(
+                name=f"{month}:{habit.category}:{position}",
+                occurred_at=EPOCH + month * MONTH + timedelta(minutes=int(day * 1440)),
+                amount_minor=round(habit.monthly_minor * share / sum(shares)),
+                category=habit.category,
+            )

@@ -1,9 +1,9 @@
 """
-Add the demo people and a demo client, once, and write down how to log in.
+Add the demo people and a demo client, and write down how to log in.
 
     python -m scripts.seed_dev --out .stack/demo.json
 
-Running it again adds what is missing. Development only.
+Running it again adds who is missing, and what the people did meanwhile. Development only.
 """
 
 import argparse
@@ -66,26 +66,31 @@ async def _person(
 ) -> dict[str, Any]:
     password = password_of(persona, settings)
     login = {"persona": persona.name, "email": persona.email, "password": password}
-    try:
-        user = await ecs.auth.register(
-            email=persona.email, full_name=persona.full_name, password=password
-        )
-    except EmailTaken:
-        try:
-            await ecs.auth.log_in_user(email=persona.email, password=password)
-        except InvalidGrant:
-            sys.exit(f"{persona.email} has another password; run `make clean-dev seed-dev`.")
-        return login
     await ecs.transactions.ingest(
         transactions_of(
             persona,
-            user_id=user.id,
+            user_id=await _user_id(ecs, persona, password),
             now=ecs.transactions.now(),
             currency=settings.credit.currency,
         ),
         client_id=client_id,
     )
     return login
+
+
+async def _user_id(ecs: Application, persona: Persona, password: str) -> UUID:
+    """Return who the persona is; register who is missing."""
+    try:
+        token = await ecs.auth.log_in_user(email=persona.email, password=password)
+    except InvalidGrant:
+        try:
+            user = await ecs.auth.register(
+                email=persona.email, full_name=persona.full_name, password=password
+            )
+        except EmailTaken:
+            sys.exit(f"{persona.email} has another password; run `make clean-dev seed-dev`.")
+        return user.id
+    return (await ecs.auth.authenticate(token.access_token)).id
 
 
 def main() -> None:

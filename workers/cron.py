@@ -1,9 +1,11 @@
 """The clock of periodic work: ``python -m workers.cron`` puts jobs on the ``periodic`` queue."""
 
+import sys
 from typing import Final
 
 import structlog
 from redis import Redis
+from redis.exceptions import RedisError
 from rq.cron import CronJob, CronScheduler
 from rq.job import Job
 from rq.queue import Queue
@@ -55,7 +57,11 @@ def main() -> None:
     configure_logging(level=settings.log_level, service="cron")
     scheduler = make_scheduler(Redis.from_url(settings.redis_url))
     log.info("cron.started", jobs=[job.func_name for job in scheduler.get_jobs()])
-    scheduler.start()  # type: ignore[no-untyped-call]  # RQ
+    try:
+        scheduler.start()  # type: ignore[no-untyped-call]  # RQ
+    except RedisError as error:
+        log.error("cron.redis-lost", reason=type(error).__name__)  # noqa: TRY400  (no stack)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

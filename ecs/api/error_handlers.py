@@ -206,8 +206,14 @@ def insides_of(error: BaseException) -> Mapping[str, Any]:
     context = getattr(error, "context", {})
     return {
         "context": {"error": type(error).__name__, **context},
-        "stack": traceback.format_exception(error),
+        "stack": _stack_of(error),
     }
+
+
+def _stack_of(error: BaseException) -> list[str]:
+    if isinstance(error, RequestValidationError):  # Its text repeats what was sent: passwords too.
+        return [*traceback.format_tb(error.__traceback__), type(error).__name__]
+    return traceback.format_exception(error)
 
 
 def field_errors(details: Sequence[Any]) -> Iterator[FieldError]:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from fastapi import Request
 
-from ecs.api.email_address import canonical_email
 from ecs.api.error_handlers import CLIENT_CHALLENGE
 from ecs.api.exceptions import TokenRequestError
 from ecs.api.schemas.common import parse_uuid
@@ -44,7 +43,7 @@ async def read_token_request(request: Request) -> PasswordGrant | ClientGrant:
     match form.get("grant_type"):
         case "password":
             return PasswordGrant(
-                username=_person(_required(form, "username")),
+                username=_required(form, "username"),
                 password=_required(form, "password"),
                 scopes=scopes,
             )
@@ -76,11 +75,6 @@ def _form(content_type: str, body: bytes) -> dict[str, str]:
     if any("\0" in value for value in form.values()):  # The database cannot hold it in a text.
         raise TokenRequestError("invalid_request", "a parameter holds the character NUL")
     return form
-
-
-def _person(username: str) -> str:
-    """Return the address as it was registered; what is no address belongs to nobody."""
-    return canonical_email(username) or ""
 
 
 def _required(form: dict[str, str], name: str) -> str:

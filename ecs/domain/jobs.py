@@ -20,9 +20,6 @@ class JobStatus(StrEnum):
     FAILED = "failed"
 
 
-UNFINISHED: Final = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One piece of background work, as its owner sees it."""

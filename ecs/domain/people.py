@@ -57,8 +57,3 @@ class Standing:
     token_version: int
     enabled: bool
     scopes: frozenset[str]
-
-
-def normalise_email(address: str) -> str:
-    """Return the one spelling of an address by which a person is known: lower case, trimmed."""
-    return address.strip().lower()

@@ -19,6 +19,7 @@ from ecs.domain.credit.decision import Decision
 from ecs.domain.credit.history import TransactionHistory
 from ecs.domain.money import Money
 from ecs.repositories.decision_values import assessment_values, offer_values
+from ecs.repositories.exceptions import NotFoundError
 
 # "offered" ends by the database's clock, swept or not.
 _OFFER_COLUMNS: Final = """
@@ -225,8 +226,10 @@ class CreditRepository:
         return claimed.scalar_one_or_none() is not None
 
     async def get_acceptance(self, job_id: UUID) -> Acceptance:
-        """Return what ``job_id`` is to finish, with the offer locked."""
-        row = (await self._session.execute(_GET_ACCEPTANCE, {"job_id": job_id})).one()
+        """Return what ``job_id`` is to finish and lock the offer, or raise ``NotFoundError``."""
+        row = (await self._session.execute(_GET_ACCEPTANCE, {"job_id": job_id})).one_or_none()
+        if row is None:
+            raise NotFoundError("offer of job")
         return Acceptance(
             offer_id=row.id,
             user_id=row.user_id,

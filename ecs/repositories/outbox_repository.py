@@ -55,7 +55,7 @@ WITH lost AS (
     SELECT j.id FROM jobs j JOIN outbox_events o ON o.id = j.id
     WHERE j.status IN ('queued', 'running')
       AND o.published_at < now() - CAST(:patience AS interval)
-                         * power(2, least(greatest(o.attempt - j.attempts - 1, 0), 5))
+                         * power(2, least(greatest(o.attempt - j.attempts - 1, 0), 2))
     ORDER BY j.id LIMIT :limit
     FOR UPDATE OF j SKIP LOCKED
 )

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import structlog
 
-from ecs.domain.people import USER_SCOPES, ClientCredential, User, normalise_email
+from ecs.domain.email_address import canonical_email
+from ecs.domain.people import USER_SCOPES, ClientCredential, User, UserCredential
 from ecs.domain.principal import Principal, PrincipalKind
 from ecs.integrations.exceptions import HasherBusy, InvalidToken
 from ecs.repositories.exceptions import ConflictError
@@ -59,7 +60,13 @@ class AuthService:
     expires_seconds: int
 
     async def register(self, *, email: str, full_name: str, password: str) -> User:
-        """Add a person, or raise ``EmailTaken``; ``Busy`` when too many passwords wait."""
+        """
+        Add a person under a canonical ``email``.
+
+        Raises:
+            EmailTaken: somebody has this address.
+            Busy: too many passwords wait.
+        """
         try:
             password_hash = await self.passwords.hash(password)
         except HasherBusy:
@@ -69,7 +76,7 @@ class AuthService:
             async with self.unit_of_work() as uow:
                 user = await uow.auth.add_user(
                     user_id=user_id,
-                    email=normalise_email(email),
+                    email=email,
                     full_name=full_name,
                     password_hash=password_hash,
                 )
@@ -93,8 +100,7 @@ class AuthService:
             Busy: too many passwords wait.
         """
         granted = _granted(scopes, held=USER_SCOPES)
-        async with self.unit_of_work() as uow:
-            credential = await uow.auth.find_credential(normalise_email(email))
+        credential = await self._find_credential(email)
         try:
             if credential is None:
                 await self.passwords.verify_nothing(password)
@@ -164,6 +170,13 @@ class AuthService:
             )
             await uow.commit()
         return NewClient(client_id=client_id, client_secret=secret, name=name, scopes=scopes)
+
+    async def _find_credential(self, email: str) -> UserCredential | None:
+        canonical = canonical_email(email)
+        if canonical is None:  # What is no address belongs to nobody.
+            return None
+        async with self.unit_of_work() as uow:
+            return await uow.auth.find_credential(canonical)
 
     async def _find_client(self, client_id: UUID | None) -> ClientCredential | None:
         if client_id is None:  # Not even the form of an id.

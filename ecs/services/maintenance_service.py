@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from ecs.domain.people import normalise_email
+from ecs.domain.email_address import canonical_email
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import AccountExists, UserNotFound
 from ecs.services.ports import NewId
@@ -36,7 +36,7 @@ class MaintenanceService:
             AccountExists: credit is running; the account has to be closed first.
         """
         async with self.unit_of_work() as uow:
-            credential = await uow.auth.find_credential(normalise_email(email))
+            credential = await uow.auth.find_credential(canonical_email(email) or "")
             if credential is None:
                 raise UserNotFound
             await uow.credit.lock_applicant(credential.user_id)

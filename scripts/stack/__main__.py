@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Final
 
 from scripts.stack import answers, system
-from scripts.stack.banner import banner
+from scripts.stack.banner import LAST_WORDS, banner
 from scripts.stack.console import progress, show
 from scripts.stack.errors import StackError
 from scripts.stack.place import CHECKOUT, Place
@@ -24,6 +24,7 @@ from scripts.stack.supervision import Supervisor
 
 DOWN_SECONDS: Final = 40
 UP_SECONDS: Final = 300
+BACKGROUND: Final = "--background"
 
 
 class Interrupted(BaseException):
@@ -32,6 +33,8 @@ class Interrupted(BaseException):
 
 def main() -> int:
     """Do what the command line says and return the exit code."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]  # The caller's PostgreSQL is none of ours.
     words = sys.argv[1:]
     command = COMMANDS.get(words[0]) if words else None
     if command is None:
@@ -44,15 +47,19 @@ def main() -> int:
         return 1
 
 
-def run(_: list[str]) -> int:
+def run(words: list[str]) -> int:
     """Run everything in the foreground until Ctrl-C or TERM."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     stack = Stack(say=progress())
+    if keeper := stack.place.keeper():
+        raise StackError(f"Already running (process {keeper}): make status, make down.")
     try:
         show("Starting the Empathic Credit System")
         stack.start()
         show(banner(stack.url, stack.public))
+        if BACKGROUND not in words:
+            show("Ctrl-C stops everything.")
         stack.wait_for_end()
         show("Supervisor ended unexpectedly; stopping.")
     except Interrupted:
@@ -70,11 +77,11 @@ def up(_: list[str]) -> int:
     place = Place.of_checkout()
     place.make()
     if keeper := place.keeper():
-        raise StackError(f"This stack is already running (process {keeper}).")
+        raise StackError(f"Already running (process {keeper}): make status, make down.")
     log = place.logs / "stack.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.stack", "run"],
+        process = subprocess.Popen(  # noqa: S603  (our own words)
+            [sys.executable, "-m", "scripts.stack", "run", BACKGROUND],
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -132,13 +139,14 @@ def psql(words: list[str]) -> int:
 def _follow(process: subprocess.Popen[bytes], log: Path) -> int:
     """Show the background process's words until it is ready or has failed."""
     deadline = time.monotonic() + UP_SECONDS
-    url = CHECKOUT / ".stack" / "url"
+    all_said = ""
     with log.open() as words:
         while process.poll() is None and time.monotonic() < deadline:
             said = words.read()
+            all_said += said
             sys.stdout.write(said)
             sys.stdout.flush()
-            if url.exists() and "Ctrl-C" in said:
+            if LAST_WORDS in all_said and said.endswith("\n"):
                 show("Running in the background: make status, make logs, make down.")
                 process.returncode = 0  # It outlives us on purpose.
                 return 0

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+LAST_WORDS: Final = "The README goes on from here."
 
 
 def banner(url: str, public: Path) -> str:
@@ -21,7 +23,7 @@ def banner(url: str, public: Path) -> str:
             "",
             *_commands(url, user),
             "",
-            "Ctrl-C stops everything.",
+            LAST_WORDS,
         ]
     )
 

@@ -82,7 +82,7 @@ events {{
     worker_connections 512;
 }}
 http {{
-    include {shared}/http.conf;
+    include "{shared}/http.conf";
     access_log /dev/stdout ecs if=$ecs_worth_logging;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -98,7 +98,7 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port} default_server;
-        include {shared}/server.conf;
+        include "{shared}/server.conf";
     }}
 }}
 """

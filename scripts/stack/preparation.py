@@ -9,12 +9,11 @@ from typing import Final
 import asyncpg
 
 from scripts.stack import settings
-from scripts.stack.place import CHECKOUT, Place
+from scripts.stack.place import CHECKOUT
 from scripts.stack.programs import Layout
 from scripts.stack.subprocesses import run_quietly
 
 CREATED: Final = "database-created"
-SEEDED: Final = "demo-people-seeded"
 
 
 def create_database(layout: Layout) -> None:
@@ -44,14 +43,10 @@ def migrate(environment: dict[str, str]) -> None:
         run_python(["-m", "alembic", "upgrade", "head"], environment)
 
 
-def seed(environment: dict[str, str], *, place: Place, out: Path) -> None:
-    """Seed the demo people once; again only when the logins' file was lost."""
-    marker = place.home / SEEDED
-    if marker.exists() and out.exists():
-        return
+def seed(environment: dict[str, str], *, out: Path) -> None:
+    """Add the demo people who are missing, and what they did since the last start."""
     run_python(["-m", "scripts.seed_dev", "--out", str(out)], environment)
     out.chmod(0o600)
-    marker.touch()
 
 
 def run_python(words: list[str], environment: dict[str, str]) -> str:
@@ -64,6 +59,8 @@ async def _create(layout: Layout) -> None:
     secrets = layout.place.secrets()
     connection = await asyncpg.connect(superuser_url(layout))
     try:
+        await connection.execute("SET log_min_duration_statement = -1")  # No password in a log.
+        await connection.execute("SET log_min_error_statement = 'panic'")
         await _create_role(connection, settings.OWNER, secrets["owner"])
         await _create_role(connection, settings.APPLICATION, secrets["app"])
         database = settings.DATABASE

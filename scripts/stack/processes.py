@@ -9,6 +9,7 @@ from typing import Final
 
 MARKER: Final = "STACK_ID"
 PROGRAM: Final = "STACK_PROGRAM"
+TITLED: Final = frozenset({"nginx", "postgres"})
 POLL_SECONDS: Final = 0.05
 
 
@@ -16,8 +17,8 @@ def members(stack_id: str, home: Path, *, program: str | None = None) -> list[in
     """
     Return the processes of a stack, or of one of its programs.
 
-    Nginx and PostgreSQL write their titles over the environment that Linux shows, so they are
-    recognised by the folder they stand in.
+    Nginx and PostgreSQL write their titles over the environment that Linux shows, so they (and
+    nobody else: a shell may stand there to read the logs) are recognised by their folder.
     """
     folder = home / program if program else home
     wanted = {f"{MARKER}={stack_id}"} | ({f"{PROGRAM}={program}"} if program else set())
@@ -56,6 +57,7 @@ def _belongs(pid: int, wanted: set[str], folder: Path) -> bool:
             return False
         environment = (process / "environ").read_bytes().decode(errors="replace").split("\0")
         here = (process / "cwd").readlink()
+        titled = (process / "exe").readlink().name.split()[0] in TITLED
     except OSError:  # Gone meanwhile, or somebody else's.
         return False
-    return wanted <= set(environment) or here == folder or folder in here.parents
+    return wanted <= set(environment) or (titled and folder in (here, *here.parents))

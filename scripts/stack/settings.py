@@ -45,9 +45,11 @@ def _database(place: Place, ports: dict[str, int]) -> dict[str, str]:
     return {
         "DB_URL": database_url(APPLICATION, secrets["app"], port),
         "DB_OWNER_URL": database_url(OWNER, secrets["owner"], port),
-        "POSTGRES_USER": APPLICATION,
-        "POSTGRES_PASSWORD": secrets["app"],
+        "POSTGRES_USER": OWNER,
+        "POSTGRES_PASSWORD": secrets["owner"],
         "POSTGRES_DB": DATABASE,
+        "POSTGRES_APP_USER": APPLICATION,
+        "POSTGRES_APP_PASSWORD": secrets["app"],
     }
 
 

@@ -101,6 +101,7 @@ class Stack:
         system.ensure_packages(self._say, with_application="nginx" in self.parts)
         self.place.make()
         self._lock = self.place.lock()
+        (self.public / "url").unlink(missing_ok=True)  # Left by a stack that was killed.
         try:
             self._clear_leftovers()
             self._start_services()
@@ -223,8 +224,8 @@ class Stack:
             return
         self._say("migrating the database")
         preparation.migrate(self.env)
-        self._say("adding the demo people, unless they are there")
-        preparation.seed(self.env, place=self.place, out=self.public / "demo.json")
+        self._say("bringing the demo people up to date")
+        preparation.seed(self.env, out=self.public / "demo.json")
 
     def _start_application(self) -> None:
         later = [item for item in self._programs().values() if item.group != "services"]

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -109,7 +110,7 @@ class Supervisor:
         head = HEAD.format(
             home=self.place.home,
             logs=self.place.logs,
-            checkout=CHECKOUT,
+            checkout=_literal(CHECKOUT),
             user="user = root\n" if os.getuid() == 0 else "",
         )
         self.place.write("supervisord.conf", "".join([head, *groups, *sections]))
@@ -190,13 +191,18 @@ def _group_section(group: Group, programs: dict[str, Program]) -> str:
     return GROUP.format(name=group, programs=",".join(names), priority=PRIORITIES[group])
 
 
+def _literal(path: str | Path) -> str:
+    """Return a path as supervisor has to be told it: it expands what follows a per cent sign."""
+    return str(path).replace("%", "%%")
+
+
 def _program_section(place: Place, program: Program) -> str:
     return PROGRAM.format(
         name=program.name,
-        python=sys.executable,
+        python=shlex.quote(_literal(sys.executable)),
         home=place.home,
         kind="throwaway" if place.throwaway else "kept",
-        checkout=CHECKOUT,
+        checkout=_literal(CHECKOUT),
         autostart="true" if program.group == "services" else "false",
         stop_signal=program.stop_signal,
         stop_seconds=program.stop_seconds,

@@ -14,6 +14,9 @@ from scripts.stack.errors import StackError
 
 RABBITMQ: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
+OUR_POLICY: Final = (
+    "#!/bin/sh\n# While ECS installs packages: start none of their services.\nexit 101\n"
+)
 SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 POSTGRES_MAJOR_MIN: Final = 15
 
@@ -125,10 +128,10 @@ def _apt(*words: str) -> None:
 @contextmanager
 def _services_held_back() -> Iterator[None]:
     """Keep Debian from starting the services it installs: ours are private ones."""
-    if POLICY.exists():
+    if POLICY.exists() and POLICY.read_text() != OUR_POLICY:
         yield
         return
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.write_text(OUR_POLICY)  # Also over one of ours that a kill has left behind.
     POLICY.chmod(0o755)
     try:
         yield

@@ -24,7 +24,7 @@ BLOCK: Final = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 STEP: Final = re.compile(r"^# (\d+)\.", re.MULTILINE)
 # A reader takes a moment between two steps; the account is open by then.
 A_MOMENT: Final = """
-until curl -s "$URL$(json "['status_url']" < accepted.json)" \
+until curl "$URL$(json "['status_url']" < .stack/accepted.json)" \
   -H "Authorization: Bearer $TOKEN" | grep -q succeeded; do :; done
 """
 

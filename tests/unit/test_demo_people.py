@@ -56,10 +56,16 @@ class TestStory:
     def test_is_the_same_every_time(self, persona: Persona) -> None:
         assert story(persona) == story(persona)
 
-    def test_only_moves_with_the_moment_it_is_seen_from(self, persona: Persona) -> None:
-        later = timedelta(hours=5)
-        moved = [item.occurred_at - later for item in story(persona, NOW + later)]
-        assert moved == [item.occurred_at for item in story(persona)]
+    def test_of_two_moments_agrees_on_what_both_have_seen(self, persona: Persona) -> None:
+        nine_days_on = NOW + timedelta(days=9)
+        before = {item.transaction_id: item for item in story(persona)}
+        after = {item.transaction_id: item for item in story(persona, nine_days_on)}
+        both = before.keys() & after.keys()
+        assert both == {i for i, item in after.items() if item.occurred_at < NOW}
+        for transaction_id in both:
+            assert before[transaction_id].occurred_at == after[transaction_id].occurred_at
+            assert before[transaction_id].amount_minor == after[transaction_id].amount_minor
+            assert before[transaction_id].category == after[transaction_id].category
 
     def test_is_taken_by_the_feed_as_it_is(self, persona: Persona) -> None:
         items = story(persona)

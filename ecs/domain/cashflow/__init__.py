@@ -1,1 +1,1 @@
-"""Cashflow."""
+"""Decisions of cashflow. Not built yet."""

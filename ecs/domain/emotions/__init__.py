@@ -1,1 +1,1 @@
-"""Emotions."""
+"""Decisions of emotions. Not built yet."""

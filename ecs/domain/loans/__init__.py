@@ -1,1 +1,1 @@
-"""Loans."""
+"""Decisions of loans. Not built yet."""

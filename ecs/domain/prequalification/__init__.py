@@ -1,1 +1,1 @@
-"""Prequalification."""
+"""Decisions of prequalification. Not built yet."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs.domain.jobs import ATTEMPTS_MAX, UNFINISHED, JobStatus, pause_before_retry
+from ecs.domain.jobs import ATTEMPTS_MAX, pause_before_retry
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,3 @@ def test_a_later_pause_is_never_shorter(attempts: int) -> None:
 def test_there_is_no_pause_before_the_first_attempt(attempts: int) -> None:
     with pytest.raises(AssertionError):
         pause_before_retry(attempts)
-
-
-def test_a_job_is_unfinished_until_it_succeeded_or_failed() -> None:
-    assert set(JobStatus) - UNFINISHED == {JobStatus.SUCCEEDED, JobStatus.FAILED}

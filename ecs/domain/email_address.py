@@ -1,4 +1,4 @@
-"""The one spelling of an e-mail address, at every door through which one comes in."""
+"""The one spelling of an e-mail address, whatever door it comes in by."""
 
 from typing import Final
 
