@@ -50,6 +50,18 @@ class MalformedJson(ApiError):
     detail = "The body is not valid JSON in UTF-8."
 
 
+class NullBody(ApiError):
+    """The body is JSON's null, which FastAPI would take for none at all."""
+
+    status = 422
+    code = "validation_failed"
+    detail = "The request is well-formed but wrong; `errors` says where."
+
+    def __init__(self) -> None:
+        message = "A body is an object; leave it out or send {}."
+        super().__init__(errors=(FieldError(pointer="", code="invalid_type", message=message),))
+
+
 class MissingToken(ApiError):
     """The caller did not say who they are."""
 

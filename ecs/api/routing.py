@@ -16,7 +16,7 @@ from fastapi.params import Form
 from fastapi.routing import APIRoute
 
 from ecs.api.access import access_rule_of
-from ecs.api.exceptions import RepeatedParameter, UnknownParameter, UnsupportedMediaType
+from ecs.api.exceptions import NullBody, RepeatedParameter, UnknownParameter, UnsupportedMediaType
 from ecs.api.problem import FieldError
 from ecs.api.strict_json import parse_json
 
@@ -76,7 +76,8 @@ async def check_body(request: Request) -> None:
         return
     if not _is_json(request.headers.get("content-type", "")):
         raise UnsupportedMediaType
-    await request.json()
+    if await request.json() is None:
+        raise NullBody
 
 
 def _is_json(content_type: str) -> bool:

@@ -13,7 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
-from scripts.stack import EVERYTHING, SERVICES_ONLY, Stack
+from scripts.stack import EVERYTHING, SERVICES_ONLY, Stack, answers
 from scripts.stack.errors import AlreadyRunning
 from scripts.stack.place import CHECKOUT, Place, user_folder
 from scripts.stack.ports import is_free
@@ -42,6 +42,18 @@ class TestRunning:
     def test_is_ready_through_nginx(self, stack: Stack) -> None:
         answer = httpx.get(f"{stack.url}/ready")
         assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+
+    def test_is_asked_directly_whatever_proxy_the_caller_has(
+        self, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        assert answers.readiness(stack.url) == "ready"
+
+    def test_spares_a_reader_of_its_logs(self, stack: Stack) -> None:
+        with subprocess.Popen(["sleep", "60"], cwd=stack.place.logs) as reader:
+            assert reader.pid not in stack.members()
+            reader.kill()
 
     def test_listens_on_loopback_only(self, stack: Stack) -> None:
         ports = {

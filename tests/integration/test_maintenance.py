@@ -5,7 +5,7 @@ import pytest
 
 from ecs.bootstrap import Application
 from ecs.services.exceptions import AccountExists, RepositoryError, UserNotFound
-from tests.builders import Database, an_acceptance, an_offer
+from tests.builders import Database, a_user, an_acceptance, an_offer
 
 TABLES_OF_A_PERSON = ("credit_offers", "jobs", "notifications", "transactions")
 
@@ -43,6 +43,21 @@ class TestForgetUser:
         await owner.execute("UPDATE credit_accounts SET status = 'closed'")
         await operator.maintenance.forget_user(email=address(offer.user_id))
         assert await owner.fetchval("SELECT count(*) FROM credit_accounts") == 0
+
+    @pytest.mark.parametrize(
+        ("typed", "kept"),
+        [
+            pytest.param("ana@xn--bcher-kva.de", "ana@bücher.de", id="punycode"),
+            pytest.param("jose\u0301@example.com", "jos\u00e9@example.com", id="decomposed"),
+            pytest.param(" Ana@Example.COM ", "ana@example.com", id="capitals and spaces"),
+        ],
+    )
+    async def test_knows_an_address_however_it_is_spelled(
+        self, operator: Application, database: Database, owner: Any, typed: str, kept: str
+    ) -> None:
+        await a_user(database, email=kept)
+        await operator.maintenance.forget_user(email=typed)
+        assert await owner.fetchval("SELECT count(*) FROM users") == 0
 
     async def test_knows_nobody_twice(self, operator: Application) -> None:
         with pytest.raises(UserNotFound):
