@@ -1,5 +1,6 @@
 """System packages the stack stands on: found, installed when we may, or named."""
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -11,6 +12,7 @@ from typing import Final
 
 from scripts.stack.console import Say
 from scripts.stack.errors import StackError
+from scripts.stack.place import user_folder
 
 RABBITMQ: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
@@ -102,12 +104,23 @@ def ensure_packages(say: Say, *, with_application: bool) -> None:
             "or use containers:  docker compose -f docker-compose.dev.yml up"
         )
     say(f"installing {', '.join(missing)} (apt)")
-    _install(missing)
+    with _one_at_a_time():
+        # Another stack of ours may have brought them while we waited.
+        _install(missing_packages(with_application=with_application))
     if left := missing_packages(with_application=with_application):
         raise StackError(f"apt-get did not bring {', '.join(left)}.")
 
 
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    with (user_folder() / "packages.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _install(packages: list[str]) -> None:
+    if not packages:
+        return
     with _services_held_back():
         _apt("update")
         _apt("install", "-y", "--no-install-recommends", *packages)
@@ -115,7 +128,7 @@ def _install(packages: list[str]) -> None:
 
 def _apt(*words: str) -> None:
     done = subprocess.run(  # noqa: S603  (our own words)
-        [path_of("apt-get"), "-qq", *words],
+        [path_of("apt-get"), "-qq", "-o", "DPkg::Lock::Timeout=300", *words],
         check=False,
         capture_output=True,
         text=True,

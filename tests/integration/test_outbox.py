@@ -217,10 +217,10 @@ class TestRedispatch:
             (1, 0, 11, True),
             (2, 0, 19, False),
             (2, 0, 21, True),
-            (4, 0, 79, False),
-            (4, 0, 81, True),
-            (30, 0, 319, False),
-            (30, 0, 321, True),
+            (3, 0, 39, False),
+            (3, 0, 41, True),
+            (30, 0, 39, False),  # No longer than this: a promise of half a minute waits.
+            (30, 0, 41, True),
             (4, 4, 9, False),  # Each copy was started, and died: no queue is long.
             (4, 4, 11, True),
             (4, 2, 19, False),
