@@ -29,6 +29,7 @@ WEAK: Final = {
     "regular": "abababababababababababababababababababab",
 }
 SECRETS: Final = ("JWT_SECRET", "CLIENT_SECRET_KEY")
+PUBLISHED: Final = re.compile(r"(?:JWT_SECRET|CLIENT_SECRET_KEY)(?:=|:\s*\$\{\w+:-)([^}\s]+)")
 
 
 def variables() -> set[str]:
@@ -89,6 +90,18 @@ class TestSecrets:
             read_settings()
         assert variable in str(refused.value)
         assert not secret or secret not in str(refused.value)
+
+    @pytest.mark.parametrize("file", [".env.example", "docker-compose.dev.yml"])
+    @pytest.mark.parametrize("variable", SECRETS)
+    def test_none_that_we_publish_is_accepted_in_production(
+        self, environment: pytest.MonkeyPatch, variable: str, file: str
+    ) -> None:
+        published = PUBLISHED.findall((CHECKOUT / file).read_text())
+        assert len(published) == len(SECRETS)
+        for secret in published:
+            environment.setenv(variable, secret)
+            with pytest.raises(SettingsError, match=variable):
+                read_settings()
 
     @pytest.mark.parametrize("variable", SECRETS)
     @pytest.mark.parametrize("kind", ["development", "test"])
