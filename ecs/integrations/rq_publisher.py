@@ -48,21 +48,16 @@ class RqPublisher:
         self._redis.close()
 
     def _publish(self, messages: Sequence[OutboxMessage]) -> dict[UUID, str]:
-        refused: dict[UUID, str] = {}
         try:
-            for message in messages:
-                if message.kind not in self._functions:
-                    refused[message.id] = f"no job is called {message.kind}"
-                else:
-                    try:
-                        self._enqueue(message)
-                    except (TypeError, ValueError) as error:  # It cannot be written as JSON.
-                        refused[message.id] = type(error).__name__
+            answers = {message.id: self._enqueue(message) for message in messages}
         except RedisError as error:
             raise DestinationUnavailable(type(error).__name__) from error
-        return refused
+        return {message_id: reason for message_id, reason in answers.items() if reason}
 
-    def _enqueue(self, message: OutboxMessage) -> None:
+    def _enqueue(self, message: OutboxMessage) -> str | None:
+        """Return why the message never can be a job, or None when it is one."""
+        if message.kind not in self._functions:
+            return f"no job is called {message.kind}"
         queue = Queue(
             message.destination.removeprefix(SCHEME),
             connection=self._redis,
@@ -84,4 +79,7 @@ class RqPublisher:
                 description=message.kind,
             )
         except DuplicateJobError:
-            return
+            return None
+        except (TypeError, ValueError) as error:  # It cannot be written as JSON.
+            return type(error).__name__
+        return None

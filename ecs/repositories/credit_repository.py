@@ -180,8 +180,8 @@ class CreditRepository:
         request_id: str | None,
         currency: str,
         lifetime: timedelta,
-    ) -> None:
-        """Append to the record of decisions, and store what the application came to."""
+    ) -> CreditOffer:
+        """Append to the record of decisions; store and return what the application came to."""
         await self._session.execute(
             _ADD_ASSESSMENT,
             assessment_values(
@@ -199,6 +199,9 @@ class CreditRepository:
                 lifetime=lifetime,
             ),
         )
+        offer = await self.find_offer(offer_id, user_id=user_id)
+        assert offer is not None  # Written in this very transaction.
+        return offer
 
     async def find_offer(self, offer_id: UUID, *, user_id: UUID) -> CreditOffer | None:
         """Return the decision if it is this person's, or None."""

@@ -44,7 +44,7 @@ REFUSED_BY_STATUS: Final[dict[OfferStatus, type[Conflict]]] = {
     OfferStatus.VOID: OfferVoid,
 }
 EXPLANATIONS: Final[dict[AcceptanceRefusal, str]] = {
-    AcceptanceRefusal.ACCOUNT_EXISTS: "You already have an active credit account.",
+    AcceptanceRefusal.ACCOUNT_EXISTS: AccountExists.detail,
     AcceptanceRefusal.OFFER_NOT_ACCEPTING: "The offer is no longer being accepted.",
     AcceptanceRefusal.USER_DISABLED: "The user account is disabled.",
 }

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from ecs.domain.credit import emotion, reasons
-from ecs.domain.credit.agreements import ACTIVE, CreditOffer
+from ecs.domain.credit.agreements import ACTIVE, CreditOffer, OfferStatus
 from ecs.domain.credit.decision import (
     ApplicationInputs,
     Assessment,
@@ -207,7 +207,8 @@ class CreditService:
                 raise AccountExists
             if standing is not None and (standing.status in ACTIVE or standing.id != seen):
                 return standing, False
-            await uow.credit.expire_lapsed(user_id=user_id, limit=1)
+            if standing is not None and standing.status is OfferStatus.EXPIRED:
+                await uow.credit.expire_lapsed(user_id=user_id, limit=1)
             offer = await self._decide(uow, user_id=user_id, request_id=request_id)
             await uow.commit()
         log.info(
@@ -235,16 +236,12 @@ class CreditService:
                 emotion=EmotionSignal.absent(AbsentReason.NO_CONSENT),
             )
         )
-        offer_id = self.new_id()
-        await uow.credit.add_decision(
+        return await uow.credit.add_decision(
             decision,
-            offer_id=offer_id,
+            offer_id=self.new_id(),
             assessment_id=self.new_id(),
             user_id=user_id,
             request_id=request_id,
             currency=self.currency,
             lifetime=self.offer_lifetime,
         )
-        offer = await uow.credit.find_offer(offer_id, user_id=user_id)
-        assert offer is not None  # Written in this very transaction.
-        return offer

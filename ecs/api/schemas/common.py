@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -22,6 +22,8 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
+
+from ecs.domain.rate import quantised
 
 T = TypeVar("T")
 
@@ -39,7 +41,6 @@ Item = TypeVar("Item", bound=Identified)
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100
 UUID_BYTES: Final = 16
-RATE_STEP: Final = Decimal("0.000001")
 AMOUNT_PATTERN: Final = r"^-?[0-9]{1,12}\.[0-9]{2}$"
 RATE_PATTERN: Final = r"^-?[0-9]+\.[0-9]{6}$"
 UUID_PATTERN: Final = (
@@ -77,7 +78,7 @@ def format_instant(instant: datetime) -> str:
 
 def format_rate(rate: Decimal) -> str:
     """Return a rate, score or factor with six decimals, half to even."""
-    return format(rate.quantize(RATE_STEP, rounding=ROUND_HALF_EVEN), "f")
+    return format(quantised(rate), "f")
 
 
 def parse_uuid(value: object) -> UUID:

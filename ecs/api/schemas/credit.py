@@ -6,6 +6,7 @@ from uuid import UUID
 
 from ecs.api.schemas.common import Answer, Instant, RateText
 from ecs.domain.credit.agreements import CreditAccount, CreditOffer, OfferStatus, StoredAssessment
+from ecs.domain.rate import quantised
 
 JOB_PATH = "/api/v1/jobs/{job_id}"
 
@@ -83,8 +84,8 @@ class AssessmentOut(Answer):
         return cls(
             id=assessment.id,
             score=assessment.score,
-            risk_score=_decimal(assessment.risk_score),
-            probability_of_default=_decimal(assessment.probability_of_default),
+            risk_score=_rate(assessment.risk_score),
+            probability_of_default=_rate(assessment.probability_of_default),
             risk_category=assessment.risk_category,
             model=ArtefactOut(id=assessment.model_id, version=assessment.model_version),
             policy=ArtefactOut(id=assessment.policy_id, version=assessment.policy_version),
@@ -172,13 +173,8 @@ class AccountOut(Answer):
         )
 
 
-def _decimal(value: float | None) -> Decimal | None:
-    # repr's digits, so that rounding happens once, when the answer is written.
-    return None if value is None else Decimal(repr(value))
-
-
-def _factor(value: float) -> Decimal:
-    return Decimal(repr(value))
+def _rate(value: float | None) -> Decimal | None:
+    return None if value is None else quantised(value)
 
 
 def _reason(reason: dict[str, Any]) -> ReasonOut:
@@ -187,7 +183,7 @@ def _reason(reason: dict[str, Any]) -> ReasonOut:
         code=reason["code"],
         text=reason["text"],
         feature=reason["feature"],
-        value=None if value is None else f"{_factor(value):.3f}",
+        value=None if value is None else str(quantised(value, places=3)),
     )
 
 
@@ -196,9 +192,9 @@ def _limit(assessment: dict[str, Any] | None) -> LimitOut | None:
         return None
     final = assessment["final"]
     return LimitOut(
-        base=f"{_factor(final['base']):.2f}",
+        base=str(quantised(final["base"], places=2)),
         multipliers=MultipliersOut(
-            **{name: _factor(value) for name, value in final["multipliers"].items()}
+            **{name: quantised(value) for name, value in final["multipliers"].items()}
         ),
         caps_bound=final["caps_bound"],
         without_emotion=assessment["without_emotion"]["limit"],
@@ -206,4 +202,4 @@ def _limit(assessment: dict[str, Any] | None) -> LimitOut | None:
 
 
 def _emotion(emotion: dict[str, Any]) -> EmotionOut:
-    return EmotionOut(**emotion | {"factor": _factor(emotion["factor"])})
+    return EmotionOut(**emotion | {"factor": quantised(emotion["factor"])})
