@@ -1,11 +1,9 @@
 """The clock of periodic work: ``python -m workers.cron`` puts jobs on the ``periodic`` queue."""
 
-import sys
 from typing import Final
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
 from rq.cron import CronJob, CronScheduler
 from rq.job import Job
 from rq.queue import Queue
@@ -14,6 +12,7 @@ from rq.serializers import JSONSerializer
 from ecs.config import settings_or_exit
 from ecs.log import configure_logging
 from workers.jobs import credit, outbox
+from workers.runtime import redis_required
 
 log = structlog.get_logger(__name__)
 
@@ -57,11 +56,8 @@ def main() -> None:
     configure_logging(level=settings.log_level, service="cron")
     scheduler = make_scheduler(Redis.from_url(settings.redis_url))
     log.info("cron.started", jobs=[job.func_name for job in scheduler.get_jobs()])
-    try:
+    with redis_required():
         scheduler.start()  # type: ignore[no-untyped-call]  # RQ
-    except RedisError as error:
-        log.error("cron.redis-lost", reason=type(error).__name__)  # noqa: TRY400  (no stack)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

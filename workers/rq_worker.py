@@ -1,12 +1,10 @@
 """An RQ worker for one queue: ``python -m workers.rq_worker accounts``."""
 
 import argparse
-import sys
 from typing import Final
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -14,6 +12,7 @@ from rq.serializers import JSONSerializer
 from ecs.config import settings_or_exit
 from ecs.log import configure_logging
 from workers.jobs import credit, outbox
+from workers.runtime import redis_required
 
 log = structlog.get_logger(__name__)
 
@@ -60,11 +59,8 @@ def main() -> None:
     settings = settings_or_exit()
     configure_logging(level=settings.log_level, service=f"rq-{queue}")
     log.info("rq.worker-started", queue=queue)
-    try:
+    with redis_required():
         make_worker(queue, Redis.from_url(settings.redis_url)).work(logging_level=None)
-    except RedisError as error:
-        log.error("rq.redis-lost", queue=queue, reason=type(error).__name__)  # noqa: TRY400  (no stack)
-        sys.exit(1)
     log.info("rq.worker-stopped", queue=queue)
 
 

@@ -1,12 +1,27 @@
 """How a worker process borrows the application."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
+from redis.exceptions import RedisError
 
 from ecs.bootstrap import Application, job_application
 from ecs.config import settings_or_exit
+
+log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def redis_required() -> Iterator[None]:
+    """End the process with one line, not a stack, when Redis is lost; it is started again."""
+    try:
+        yield
+    except RedisError as error:
+        log.error("redis.lost", reason=type(error).__name__)  # noqa: TRY400  (no stack)
+        sys.exit(1)
 
 
 def run_job(

@@ -52,8 +52,7 @@ def run(words: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     stack = Stack(say=progress())
-    if keeper := stack.place.keeper():
-        raise StackError(f"Already running (process {keeper}): make status, make down.")
+    _refuse_a_second(stack.place)
     try:
         show("Starting the Empathic Credit System")
         stack.start()
@@ -76,8 +75,7 @@ def up(_: list[str]) -> int:
     """Run everything in the background; return when it is ready."""
     place = Place.of_checkout()
     place.make()
-    if keeper := place.keeper():
-        raise StackError(f"Already running (process {keeper}): make status, make down.")
+    _refuse_a_second(place)
     log = place.logs / "stack.log"
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603  (our own words)
@@ -134,6 +132,11 @@ def psql(words: list[str]) -> int:
     url = superuser_url(layout, database=DATABASE)
     program = system.postgres_program("psql")
     os.execv(program, [program, url, *words])  # noqa: S606  (our own words)
+
+
+def _refuse_a_second(place: Place) -> None:
+    if keeper := place.keeper():
+        raise StackError(f"Already running (process {keeper}): make status, make down.")
 
 
 def _follow(process: subprocess.Popen[bytes], log: Path) -> int:
