@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +34,6 @@ async def ecs(stack: Stack) -> AsyncIterator[Outside]:
         yield ecs
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="the README's journey needs curl")
 class TestTheReadme:
     async def test_tells_a_journey_that_works(self, ecs: Outside, tmp_path: Path) -> None:
         public = tmp_path / ".stack"
