@@ -125,6 +125,7 @@ def token_for(
     *,
     kind: PrincipalKind = PrincipalKind.USER,
     scopes: frozenset[str] | None = None,
+    version: int = 0,
 ) -> str:
     """An access token as ``/token`` would hand it out, without a login."""
     everything = USER_SCOPES if kind is PrincipalKind.USER else CLIENT_SCOPES
@@ -132,7 +133,7 @@ def token_for(
         subject=subject,
         kind=kind,
         scopes=everything if scopes is None else scopes,
-        token_version=0,
+        token_version=version,
         issued_at=datetime.now(UTC),
         expires_seconds=900,
         token_id=uuid4(),

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -21,11 +21,13 @@ from ecs.api.access import AccessRule, access_rule_of
 from ecs.api.app import create_app
 from ecs.api.docs_pages import HTTP_METHODS
 from ecs.bootstrap import Application
-from ecs.config import JwtSettings, RabbitSettings, Settings
+from ecs.config import JwtSettings, Settings
 from ecs.domain.people import CLIENT_SCOPES, USER_SCOPES
 from ecs.domain.principal import PrincipalKind
 from ecs.domain.transactions import IncomingTransaction, Verdict
 from scripts.demo_people import PERSONAS, transactions_of
+from tests import builders
+from tests.builders import Database, token_for
 from tests.unit.domain.credit.people import good_month
 
 SIGNING_KEY: Final = "q7Zr-pX2mD9vB4tK8wN1cH6jL3sF5gYa"
@@ -35,13 +37,6 @@ STORED_TABLES: Final = (
     *("clients", "credit_accounts", "credit_offers", "jobs", "notifications", "outbox_events"),
     *("processed_messages", "risk_assessments", "transactions", "users"),
 )
-
-
-class Database(Protocol):
-    """The fixture's fresh database; two roles may enter."""
-
-    app_url: str
-    owner_url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,15 +88,7 @@ class Stage:
     def token_of(
         self, subject: UUID, kind: PrincipalKind, scopes: Iterable[str], *, version: int = 0
     ) -> str:
-        return self.ecs.auth.tokens.sign(
-            subject=subject,
-            kind=kind,
-            scopes=frozenset(scopes),
-            token_version=version,
-            issued_at=datetime.now(UTC),
-            expires_seconds=600,
-            token_id=uuid4(),
-        )
+        return token_for(self.ecs, subject, kind=kind, scopes=frozenset(scopes), version=version)
 
     async def a_person(self, *, scopes: Iterable[str] = USER_SCOPES) -> Caller:
         """Add somebody without the cost of a password."""
@@ -182,16 +169,12 @@ class Stage:
 
 def settings_for(database: Database, redis_url: str, **changes: Any) -> Settings:
     """Return the settings of a production process; nobody listens where RabbitMQ should be."""
-    plain: dict[str, Any] = {
+    strong: dict[str, Any] = {
         "environment": "production",
-        "db_url": database.app_url,
-        "db_owner_url": database.owner_url,
-        "redis_url": redis_url,
         "client_secret_key": SecretStr(CLIENT_KEY),
         "jwt": JwtSettings(secret=SecretStr(SIGNING_KEY)),
-        "rabbitmq": RabbitSettings(host="127.0.0.1", port=CLOSED_PORT),
     }
-    return Settings(**{**plain, **changes})
+    return builders.settings_for(database, redis_url, **(strong | changes))
 
 
 @asynccontextmanager

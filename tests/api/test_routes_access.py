@@ -13,7 +13,6 @@ from ecs.api.access import CallerRule, PublicRule
 from ecs.domain.principal import PrincipalKind
 from tests.api.routes_support import (
     Caller,
-    Database,
     Operation,
     Settled,
     Stage,
@@ -25,6 +24,7 @@ from tests.api.routes_support import (
     settings_for,
     timeless,
 )
+from tests.builders import Database
 
 PUBLIC: Final = {
     "POST /token",

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from httpx import Response
 
-from tests.api.routes_support import Caller, Database, Stage, acting, problem, settings_for
+from tests.api.routes_support import Caller, Stage, acting, problem, settings_for
+from tests.builders import Database
 
 APPLY: Final = "/api/v1/credit/apply"
 OFFERS: Final = "/api/v1/credit/offers"

@@ -16,13 +16,13 @@ from ecs.config import RabbitSettings
 from tests.api.routes_support import (
     CLOSED_PORT,
     Caller,
-    Database,
     Stage,
     a_transaction,
     acting,
     problem,
     settings_for,
 )
+from tests.builders import Database
 
 NO_DATABASE: Final = f"postgresql://ecs_app@127.0.0.1:{CLOSED_PORT}/none"
 NO_REDIS: Final = f"redis://127.0.0.1:{CLOSED_PORT}/0"

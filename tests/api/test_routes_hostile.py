@@ -13,7 +13,6 @@ from ecs.domain.principal import PrincipalKind
 from tests.api.routes_support import (
     SIGNING_KEY,
     Caller,
-    Database,
     Operation,
     Settled,
     Stage,
@@ -24,6 +23,7 @@ from tests.api.routes_support import (
     settings_for,
     timeless,
 )
+from tests.builders import Database
 from tests.corpora import Issuer, bad_tokens, good_claims, hostile_json, odd_json, signed
 
 JSON: Final = {"Content-Type": "application/json"}

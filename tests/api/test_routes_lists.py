@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.api.routes_support import Caller, Database, Stage, acting, problem, settings_for
+from tests.api.routes_support import Caller, Stage, acting, problem, settings_for
+from tests.builders import Database
 
 OFFERS: Final = "/api/v1/credit/offers"
 NOTIFICATIONS: Final = "/api/v1/notifications"

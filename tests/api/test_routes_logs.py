@@ -16,11 +16,11 @@ from tests.api.routes_support import (
     CLIENT_KEY,
     CLOSED_PORT,
     SIGNING_KEY,
-    Database,
     a_transaction,
     acting,
     settings_for,
 )
+from tests.builders import Database
 
 EMAIL: Final = "zoraide.private@example.com"
 NAME: Final = "Zoraide Quaresma"

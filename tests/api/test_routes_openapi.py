@@ -15,7 +15,6 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # s
 from ecs.api.access import CallerRule
 from ecs.api.docs_pages import HTTP_METHODS
 from tests.api.routes_support import (
-    Database,
     Operation,
     Stage,
     a_transaction,
@@ -25,6 +24,7 @@ from tests.api.routes_support import (
     operations,
     settings_for,
 )
+from tests.builders import Database
 
 DOCUMENT: Final[dict[str, Any]] = idle_app().openapi()
 OPERATIONS: Final = list(operations())

@@ -11,15 +11,8 @@ from httpx import Response
 
 from ecs.domain.people import USER_SCOPES
 from ecs.domain.principal import PrincipalKind
-from tests.api.routes_support import (
-    Caller,
-    Database,
-    Stage,
-    a_transaction,
-    acting,
-    problem,
-    settings_for,
-)
+from tests.api.routes_support import Caller, Stage, a_transaction, acting, problem, settings_for
+from tests.builders import Database
 
 PASSWORD: Final = "a quiet lake at dawn"
 SECRET: Final = "q:p%41+z é"

@@ -8,15 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 from httpx import Response
 
-from tests.api.routes_support import (
-    Caller,
-    Database,
-    Stage,
-    a_transaction,
-    acting,
-    problem,
-    settings_for,
-)
+from tests.api.routes_support import Caller, Stage, a_transaction, acting, problem, settings_for
+from tests.builders import Database
 
 NOBODY: Final = UUID("01890000-0000-7000-8000-0000000000af")
 INGEST: Final = "/api/v1/transactions/ingest"

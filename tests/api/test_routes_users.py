@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 from httpx import Response
 
-from tests.api.routes_support import Caller, Database, Stage, acting, problem, settings_for
+from tests.api.routes_support import Caller, Stage, acting, problem, settings_for
+from tests.builders import Database
 
 PASSWORD: Final = "a quiet lake at dawn"
 ANA: Final = {"email": "ana@example.com", "full_name": "Ana Lima", "password": PASSWORD}
