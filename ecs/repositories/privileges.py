@@ -10,8 +10,11 @@ WITH_CLEANING: Final = "SELECT, INSERT, UPDATE, DELETE"
 PRIVILEGES: Final[dict[str, str]] = {
     "alembic_version": READ_ONLY,
     "clients": READ_ONLY,
+    "consent_changes": APPEND_ONLY,
     "credit_accounts": READ_WRITE,
     "credit_offers": READ_WRITE,
+    # Without UPDATE: an event is never changed, only removed when its time is over.
+    "emotional_events": "SELECT, INSERT, DELETE",
     "jobs": READ_WRITE,
     "notifications": READ_WRITE,
     "outbox_events": WITH_CLEANING,

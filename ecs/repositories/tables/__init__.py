@@ -4,6 +4,24 @@ from sqlmodel import SQLModel
 
 SQLModel.metadata.naming_convention = {"pk": "%(table_name)s_pkey"}  # Before any table is made.
 
-from ecs.repositories.tables import auth, credit, jobs, notifications, outbox, transactions  # noqa: E402  (after the naming convention)
+from ecs.repositories.tables import (  # noqa: E402  (after the naming convention)
+    auth,
+    consents,
+    credit,
+    emotions,
+    jobs,
+    notifications,
+    outbox,
+    transactions,
+)
 
-__all__ = ["auth", "credit", "jobs", "notifications", "outbox", "transactions"]
+__all__ = [
+    "auth",
+    "consents",
+    "credit",
+    "emotions",
+    "jobs",
+    "notifications",
+    "outbox",
+    "transactions",
+]

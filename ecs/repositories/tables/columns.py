@@ -25,6 +25,8 @@ def text_column(*, nullable: bool = False) -> Any:
     return Column(Text, nullable=nullable)
 
 
-def reference(table: str, name: str, *, nullable: bool = False) -> Any:
+def reference(table: str, name: str, *, nullable: bool = False, primary_key: bool = False) -> Any:
     """Return a ``uuid`` column that refers to ``table``'s id by the constraint ``name``."""
-    return Column(Uuid, ForeignKey(f"{table}.id", name=name), nullable=nullable)
+    return Column(
+        Uuid, ForeignKey(f"{table}.id", name=name), nullable=nullable, primary_key=primary_key
+    )

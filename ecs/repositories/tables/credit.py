@@ -67,6 +67,9 @@ class RiskAssessmentRow(SQLModel, table=True):
     policy_sha256: str = Field(sa_column=text_column())
     transaction_ids: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False))
     inputs_sha256: str = Field(sa_column=text_column())
+    # None in decisions made before emotional data could take part.
+    consent_ids: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
+    emotional_event_ids: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
     score: int | None = None
     probability_of_default: float | None = Field(default=None, sa_column=Column(Double))
     risk_score: float | None = Field(default=None, sa_column=Column(Double))
