@@ -1,7 +1,7 @@
 """The one place where errors become HTTP responses."""
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from ecs.api.exceptions import ApiError, TokenRequestError
-from ecs.api.problem import FieldError, Problem, render
+from ecs.api.problem import Problem, render
 from ecs.services.exceptions import (
     BusinessLogicError,
     Busy,
@@ -29,6 +29,7 @@ from ecs.services.exceptions import (
     TooLarge,
     Unauthenticated,
 )
+from ecs.wire.field_errors import FieldError, field_errors
 
 log = structlog.get_logger(__name__)
 
@@ -63,33 +64,6 @@ INTERNAL_ERROR: Final = Problem(
     detail="Something failed on our side; it is noted under the request id.",
 )
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-ERRORS_MAX: Final = 100
-POINTER_CHARACTERS_MAX: Final = 200
-
-MESSAGES: Final[dict[str, str]] = {
-    "missing": "Required; add it.",
-    "unknown_field": "Unknown here; leave it out.",
-    "invalid_type": "Of the wrong type; the API description says which it takes.",
-    "invalid_value": "Not acceptable; the API description says what is.",
-    "too_short": "Too short, or too few.",
-    "too_long": "Too long, or too many.",
-    "out_of_range": "Outside the permitted range.",
-}
-CODE_BY_PYDANTIC_TYPE: Final[dict[str, str]] = {
-    "missing": "missing",
-    "extra_forbidden": "unknown_field",
-    "string_too_short": "too_short",
-    "too_short": "too_short",
-    "string_too_long": "too_long",
-    "too_long": "too_long",
-    "greater_than": "out_of_range",
-    "greater_than_equal": "out_of_range",
-    "less_than": "out_of_range",
-    "less_than_equal": "out_of_range",
-    "finite_number": "out_of_range",
-    "int_parsing_size": "out_of_range",
-    "decimal_max_digits": "out_of_range",
-}
 
 
 def install(app: FastAPI, *, development: bool) -> None:
@@ -214,34 +188,6 @@ def _stack_of(error: BaseException) -> list[str]:
     if isinstance(error, RequestValidationError):  # Its text repeats what was sent: passwords too.
         return [*traceback.format_tb(error.__traceback__), type(error).__name__]
     return traceback.format_exception(error)
-
-
-def field_errors(details: Sequence[Any]) -> Iterator[FieldError]:
-    """Turn pydantic's complaints into ours, without the values it would repeat."""
-    for detail in details[:ERRORS_MAX]:
-        own = detail["type"] in MESSAGES and detail["type"] not in CODE_BY_PYDANTIC_TYPE
-        code = detail["type"] if own else _code_of(detail["type"])
-        message = detail["msg"] if own else MESSAGES[code]
-        yield FieldError(pointer=pointer_of(detail["loc"]), code=code, message=message)
-
-
-def pointer_of(location: Sequence[str | int]) -> str:
-    """Return ``/a/0/b`` for a place in the body, ``?name`` in the query, ``name:`` in a header."""
-    source, *steps = location
-    if source == "query":
-        text = "?" + ".".join(str(step) for step in steps)
-    elif source in {"header", "cookie"}:
-        text = ".".join(str(step) for step in steps) + ":"
-    else:
-        text = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps)
-    return text[:POINTER_CHARACTERS_MAX]
-
-
-def _code_of(pydantic_type: str) -> str:
-    if pydantic_type in CODE_BY_PYDANTIC_TYPE:
-        return CODE_BY_PYDANTIC_TYPE[pydantic_type]
-    typed = pydantic_type.endswith(("_type", "_parsing", "_attributes_type"))
-    return "invalid_type" if typed else "invalid_value"
 
 
 def _pointed_at(error: BusinessLogicError) -> Iterator[FieldError]:

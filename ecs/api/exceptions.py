@@ -15,7 +15,8 @@ What can be wrong with a request before any business rule sees it.
 from collections.abc import Mapping
 from typing import ClassVar
 
-from ecs.api.problem import FieldError, Problem
+from ecs.api.problem import Problem
+from ecs.wire.field_errors import FieldError
 
 
 class ApiError(Exception):

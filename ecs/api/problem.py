@@ -10,19 +10,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Scope
 
+from ecs.wire.field_errors import FieldError
+
 MEDIA_TYPE: Final = "application/problem+json"
 REQUEST_ID_KEY: Final = "ecs.request_id"
 INSTANCE_CHARACTERS_MAX: Final = 500
 TITLES: Final[dict[int, str]] = {413: "Content Too Large", 422: "Unprocessable Content"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldError:
-    """One thing wrong with a request. ``message`` says the way out and never echoes the value."""
-
-    pointer: str
-    code: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,15 @@ from fastapi.params import Form
 from fastapi.routing import APIRoute
 
 from ecs.api.access import access_rule_of
-from ecs.api.exceptions import NullBody, RepeatedParameter, UnknownParameter, UnsupportedMediaType
-from ecs.api.problem import FieldError
-from ecs.api.strict_json import parse_json
+from ecs.api.exceptions import (
+    MalformedJson,
+    NullBody,
+    RepeatedParameter,
+    UnknownParameter,
+    UnsupportedMediaType,
+)
+from ecs.wire.field_errors import FieldError
+from ecs.wire.strict_json import NotStrictJson, parse_json
 
 NAME_CHARACTERS_MAX: Final = 100
 
@@ -55,7 +61,10 @@ class EcsRequest(Request):
     async def json(self) -> Any:
         """Return the body as strict JSON, parsed once; raise ``MalformedJson``."""
         if not hasattr(self, "_json"):
-            self._json = parse_json(await self.body())
+            try:
+                self._json = parse_json(await self.body())
+            except NotStrictJson as error:
+                raise MalformedJson(str(error)) from None
         return self._json
 
 

@@ -12,7 +12,7 @@ from fastapi import Request
 
 from ecs.api.error_handlers import CLIENT_CHALLENGE
 from ecs.api.exceptions import TokenRequestError
-from ecs.api.schemas.common import parse_uuid
+from ecs.wire.forms import parse_uuid
 
 FORM: Final = "application/x-www-form-urlencoded"
 FIELDS_MAX: Final = 20

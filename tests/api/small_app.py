@@ -14,9 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ecs.api import docs_pages, error_handlers, middleware
 from ecs.api.access import AnyUser, ClientWith, Public, UserWith
 from ecs.api.routing import EcsRoute
-from ecs.api.schemas.common import Body, EmptyBody, Instant, MoneyText, Paging, StrictUuid
+from ecs.api.schemas.common import EmptyBody, MoneyText, Paging
 from ecs.domain.principal import Principal, PrincipalKind
 from ecs.services.exceptions import Unauthenticated
+from ecs.wire.forms import Body, Instant, StrictUuid
 
 USER_ID = UUID("01890000-0000-7000-8000-00000000000a")
 CLIENT_ID = UUID("01890000-0000-7000-8000-00000000000c")

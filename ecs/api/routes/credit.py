@@ -9,8 +9,9 @@ from ecs.api.access import UserWith
 from ecs.api.deps import Acceptance, Credit, RequestId
 from ecs.api.problem import problem_responses
 from ecs.api.routing import EcsRoute
-from ecs.api.schemas.common import EmptyBody, Page, Paging, StrictUuid, page
+from ecs.api.schemas.common import EmptyBody, Page, Paging, page
 from ecs.api.schemas.credit import AcceptanceOut, AccountOut, DecisionOut
+from ecs.wire.forms import StrictUuid
 
 router = APIRouter(prefix="/api/v1/credit", tags=["credit"], route_class=EcsRoute)
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from ecs.api.access import UserWith
 from ecs.api.deps import Jobs
 from ecs.api.routing import EcsRoute
-from ecs.api.schemas.common import StrictUuid
 from ecs.api.schemas.jobs import JobOut
+from ecs.wire.forms import StrictUuid
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=EcsRoute)
 

@@ -8,8 +8,9 @@ from fastapi import APIRouter
 from ecs.api.access import UserWith
 from ecs.api.deps import Notifications
 from ecs.api.routing import EcsRoute
-from ecs.api.schemas.common import EmptyBody, Page, Paging, StrictUuid, page
+from ecs.api.schemas.common import EmptyBody, Page, Paging, page
 from ecs.api.schemas.notifications import NotificationOut
+from ecs.wire.forms import StrictUuid
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"], route_class=EcsRoute)
 

@@ -9,9 +9,10 @@ from fastapi import APIRouter
 from ecs.api.access import ClientWith
 from ecs.api.deps import Transactions
 from ecs.api.routing import EcsRoute
-from ecs.api.schemas.ingestion import IngestionOut, ReadItems
+from ecs.api.schemas.ingestion import IngestionOut
 from ecs.api.schemas.transactions import TransactionBatch, TransactionIn
 from ecs.domain.transactions import Verdict
+from ecs.wire.ingestion import ReadItems
 
 router = APIRouter(prefix="/api/v1/transactions", tags=["transactions"], route_class=EcsRoute)
 
@@ -35,4 +36,4 @@ async def ingest(
     verdicts = await transactions.ingest(
         [item.at(index) for index, item in items.readable.items()], client_id=client_id
     )
-    return IngestionOut.of(items.results(verdicts, explain=EXPLANATIONS.__getitem__))
+    return IngestionOut.of(items, verdicts, explain=EXPLANATIONS.__getitem__)

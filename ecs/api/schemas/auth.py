@@ -6,13 +6,14 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
-from ecs.api.schemas.common import Answer, Body, Instant, PersonName
+from ecs.api.schemas.common import Answer, PersonName
 from ecs.api.schemas.credit import AccountOut, DecisionOut
 from ecs.domain.credit.agreements import CreditAccount, CreditOffer
 from ecs.domain.email_address import CHARACTERS_MAX, canonical_email
 from ecs.domain.passwords import ADVICE, find_password_fault
 from ecs.domain.people import User
 from ecs.services.auth_service import IssuedToken
+from ecs.wire.forms import Body, Instant
 
 
 def _check_email(address: str) -> str:

@@ -5,7 +5,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -24,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ecs.domain.rate import quantised
+from ecs.wire.forms import Body, invalid
 
 T = TypeVar("T")
 
@@ -43,15 +43,7 @@ LIMIT_MAX: Final = 100
 UUID_BYTES: Final = 16
 AMOUNT_PATTERN: Final = r"^-?[0-9]{1,12}\.[0-9]{2}$"
 RATE_PATTERN: Final = r"^-?[0-9]+\.[0-9]{6}$"
-UUID_PATTERN: Final = (
-    r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
-)
-_INSTANT: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
-    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
 _AMOUNT: Final = re.compile(AMOUNT_PATTERN[1:-1])
-_UUID: Final = re.compile(UUID_PATTERN[1:-1])
 _LIMIT: Final = re.compile(r"[0-9]{1,9}")
 # Control, surrogate and unassigned characters, and line separators.
 _NOT_PLAIN: Final = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
@@ -59,41 +51,15 @@ _NOT_PLAIN: Final = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
 _BIDI_CONTROLS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def parse_instant(value: object) -> datetime:
-    """Return the UTC instant of an RFC 3339 text with an offset."""
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
-    if isinstance(value, str) and _INSTANT.fullmatch(value):
-        try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass
-    raise _invalid("Write an RFC 3339 instant with its offset, as in 2026-01-31T09:30:00Z.")
-
-
-def format_instant(instant: datetime) -> str:
-    """Return an instant in UTC with ``Z``."""
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def format_rate(rate: Decimal) -> str:
     """Return a rate, score or factor with six decimals, half to even."""
     return format(quantised(rate), "f")
 
 
-def parse_uuid(value: object) -> UUID:
-    """Return the id that 8-4-4-4-12 hexadecimal digits spell; no other spelling is known."""
-    if isinstance(value, UUID):
-        return value
-    if isinstance(value, str) and _UUID.fullmatch(value):
-        return UUID(value)
-    raise _invalid("Write a UUID as 8-4-4-4-12 hexadecimal digits.")
-
-
 def check_amount(value: str) -> str:
     """Return an amount text that has exactly two decimals."""
     if _AMOUNT.fullmatch(value) is None:
-        raise _invalid('Write an amount as text with two decimals, as in "-12.50".')
+        raise invalid('Write an amount as text with two decimals, as in "-12.50".')
     return value
 
 
@@ -101,9 +67,9 @@ def plain_text(value: str) -> str:
     """Return ``value`` in NFC, trimmed; refuse what cannot be seen but does something."""
     text = unicodedata.normalize("NFC", value).strip()
     if any(unicodedata.category(character) in _NOT_PLAIN for character in text):
-        raise _invalid("Leave out control characters.")
+        raise invalid("Leave out control characters.")
     if _BIDI_CONTROLS.intersection(text):
-        raise _invalid("Leave out characters that change the direction of writing.")
+        raise invalid("Leave out characters that change the direction of writing.")
     return text
 
 
@@ -119,7 +85,7 @@ def decode_cursor(cursor: str) -> UUID:
     except ValueError:
         raw = b""
     if len(raw) != UUID_BYTES or encode_cursor(UUID(bytes=raw)) != cursor:
-        raise _invalid("Use the next_cursor of the page before, unchanged.")
+        raise invalid("Use the next_cursor of the page before, unchanged.")
     return UUID(bytes=raw)
 
 
@@ -130,28 +96,9 @@ def _check_cursor(cursor: str) -> str:
 
 def _check_limit(value: object) -> object:
     if isinstance(value, str) and _LIMIT.fullmatch(value) is None:
-        raise _invalid(f"Write a whole number from 1 to {LIMIT_MAX}.")
+        raise invalid(f"Write a whole number from 1 to {LIMIT_MAX}.")
     return value
 
-
-def _invalid(message: str) -> PydanticCustomError:
-    return PydanticCustomError("invalid_value", "{message}", {"message": message})
-
-
-Instant = Annotated[
-    datetime,
-    BeforeValidator(parse_instant),
-    PlainSerializer(format_instant, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-"""A moment: in, RFC 3339 with any offset; inside and out, UTC."""
-
-StrictUuid = Annotated[
-    UUID,
-    BeforeValidator(parse_uuid),
-    WithJsonSchema({"type": "string", "format": "uuid", "pattern": UUID_PATTERN}),
-]
-"""An id in its usual spelling."""
 
 MoneyText = Annotated[
     StrictStr,
@@ -181,12 +128,6 @@ PersonName = Annotated[
     StrictStr, Field(max_length=200), AfterValidator(plain_text), AfterValidator(_check_name)
 ]
 """A person's full name, 1 to 200 characters."""
-
-
-class Body(BaseModel):
-    """Base of what clients send: exact types, and no field that we do not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class EmptyBody(Body):

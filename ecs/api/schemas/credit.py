@@ -4,9 +4,10 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from ecs.api.schemas.common import Answer, Instant, RateText
+from ecs.api.schemas.common import Answer, RateText
 from ecs.domain.credit.agreements import CreditAccount, CreditOffer, OfferStatus, StoredAssessment
 from ecs.domain.rate import quantised
+from ecs.wire.forms import Instant
 
 JOB_PATH = "/api/v1/jobs/{job_id}"
 

@@ -3,8 +3,9 @@
 from typing import Literal
 from uuid import UUID
 
-from ecs.api.schemas.common import Answer, Instant
+from ecs.api.schemas.common import Answer
 from ecs.domain.jobs import Job, JobStatus
+from ecs.wire.forms import Instant
 
 
 class JobResultOut(Answer):

@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
-from ecs.api.schemas.common import Answer, Instant
+from ecs.api.schemas.common import Answer
 from ecs.domain.notifications import Notification, NotificationKind
+from ecs.wire.forms import Instant
 
 
 class NotificationOut(Answer):

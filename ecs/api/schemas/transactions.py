@@ -5,11 +5,12 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from ecs.api.schemas.common import Body, Instant, MoneyText, StrictUuid
-from ecs.api.schemas.ingestion import ITEMS_MAX, refuse_too_many
+from ecs.api.schemas.common import MoneyText
+from ecs.api.schemas.ingestion import batch_field
 from ecs.domain.credit.history import Category
 from ecs.domain.money import Money
 from ecs.domain.transactions import IncomingTransaction
+from ecs.wire.forms import Body, Instant, StrictUuid
 
 CATEGORIES: Final = [category.value for category in Category]
 
@@ -56,16 +57,4 @@ class TransactionIn(Body):
 class TransactionBatch(Body):
     """1 to 1,000 transactions of any people; each is judged alone."""
 
-    transactions: Annotated[
-        list[Any],
-        Field(min_length=1),
-        AfterValidator(refuse_too_many),
-        WithJsonSchema(
-            {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": ITEMS_MAX,
-                "items": TransactionIn.model_json_schema(),
-            }
-        ),
-    ]
+    transactions: Annotated[list[Any], *batch_field(TransactionIn)]

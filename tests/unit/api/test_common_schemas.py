@@ -13,15 +13,13 @@ from ecs.api.schemas.common import (
     Answer,
     MoneyText,
     PersonName,
-    StrictUuid,
     decode_cursor,
     encode_cursor,
-    format_instant,
     format_rate,
     page,
-    parse_instant,
     plain_text,
 )
+from ecs.wire.forms import StrictUuid, format_instant, parse_instant
 
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 # Hypothesis wants naive bounds.

@@ -6,8 +6,6 @@ from typing import Any, Final
 
 import jiter
 
-from ecs.api.exceptions import MalformedJson
-
 # Numbers that a float cannot hold become infinity in the parser. They are so rare that the parsed
 # value is only searched when the text has one with an exponent of two digits, or a very long one.
 _SUSPICIOUS_NUMBER: Final = re.compile(
@@ -16,20 +14,24 @@ _SUSPICIOUS_NUMBER: Final = re.compile(
 _POSITION: Final = re.compile(r"at line (\d+) column (\d+)$")
 
 
+class NotStrictJson(ValueError):
+    """Not JSON that everybody reads alike. The message says where, and repeats nothing of it."""
+
+
 def parse_json(text: bytes) -> Any:
     """
     Return the value that ``text`` (UTF-8) spells.
 
-    Raises ``MalformedJson`` for anything that another reader could understand differently or not
+    Raises ``NotStrictJson`` for anything that another reader could understand differently or not
     at all: NaN, Infinity, numbers beyond a float, duplicate keys, lone surrogates, a byte order
     mark, bad UTF-8, nesting beyond 200 levels, integers beyond 4,300 digits.
     """
     try:
         value = jiter.from_json(text, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as error:
-        raise MalformedJson(_where(error)) from None
+        raise NotStrictJson(_where(error)) from None
     if _SUSPICIOUS_NUMBER.search(text) and _holds_infinity(value):
-        raise MalformedJson("A number is too large.")
+        raise NotStrictJson("A number is too large.")
     return value
 
 
