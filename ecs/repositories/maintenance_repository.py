@@ -9,9 +9,13 @@ from sqlmodel import SQLModel
 
 from ecs.repositories import tables  # noqa: F401  (registers every table)
 
-# In the order of the foreign keys. The record of decisions stays, under a name nobody knows.
+# The person is held first, so that nothing new of theirs is written meanwhile; then in the order of
+# the foreign keys. The records of decisions and of consents stay, under a name nobody knows.
 _FORGET: Final = (
+    "SELECT id FROM users WHERE id = :user_id FOR UPDATE",
     "UPDATE risk_assessments SET user_id = :pseudonym, request_id = NULL WHERE user_id = :user_id",
+    "UPDATE consent_changes SET user_id = :pseudonym, request_id = NULL WHERE user_id = :user_id",
+    "DELETE FROM emotional_events WHERE user_id = :user_id",
     "DELETE FROM notifications WHERE user_id = :user_id",
     "DELETE FROM credit_accounts WHERE user_id = :user_id",
     "DELETE FROM credit_offers WHERE user_id = :user_id",
@@ -43,7 +47,7 @@ class MaintenanceRepository:
         return bool((await self._session.execute(_OWES, {"user_id": user_id})).scalar_one())
 
     async def forget_user(self, user_id: UUID, *, pseudonym: UUID) -> None:
-        """Delete a person and all that is theirs; keep the record of decisions, pseudonymised."""
+        """Delete a person and all that is theirs; keep the proofs, pseudonymised."""
         values = {"user_id": user_id, "pseudonym": pseudonym}
         for statement in _FORGET:
             wanted = {name: value for name, value in values.items() if f":{name}" in statement}

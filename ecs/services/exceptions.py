@@ -5,6 +5,7 @@ What the services refuse. HTTP knows only the families; workers share them.
   x Invalid            a well-formed value that makes no sense here    422
   x Missing            not there, or not for this caller               404
     + UserNotFound OfferNotFound JobNotFound AccountNotFound NotificationNotFound
+    + ClientNotFound PurposeNotFound ConsentTextNotFound
   x Conflict           there, but its state forbids the request        409
     + EmailTaken AccountExists OfferExpired OfferDenied OfferReferred OfferVoid
   x TooLarge           more than one request may ask for               413
@@ -20,7 +21,12 @@ What the services refuse. HTTP knows only the families; workers share them.
 
 from typing import ClassVar
 
-from ecs.integrations.exceptions import DestinationUnavailable
+from ecs.integrations.exceptions import (
+    DestinationUnavailable,
+    HandlerStuck,
+    PublishInterrupted,
+    TopologyMismatch,
+)
 from ecs.repositories.exceptions import (
     ConflictError,
     DatabaseUnavailable,
@@ -33,12 +39,15 @@ __all__ = [
     "AccountNotFound",
     "BusinessLogicError",
     "Busy",
+    "ClientNotFound",
     "Conflict",
     "ConflictError",
+    "ConsentTextNotFound",
     "DatabaseUnavailable",
     "DestinationUnavailable",
     "EmailTaken",
     "Forbidden",
+    "HandlerStuck",
     "Invalid",
     "InvalidClient",
     "InvalidGrant",
@@ -52,9 +61,12 @@ __all__ = [
     "OfferNotFound",
     "OfferReferred",
     "OfferVoid",
+    "PublishInterrupted",
+    "PurposeNotFound",
     "RepositoryError",
     "TokenRefused",
     "TooLarge",
+    "TopologyMismatch",
     "Unauthenticated",
     "UserNotFound",
 ]
@@ -160,6 +172,27 @@ class NotificationNotFound(Missing):
 
     code = "notification_not_found"
     detail = "There is no such notification, or it is not yours."
+
+
+class ClientNotFound(Missing):
+    """No such client program, or one that may not work any more."""
+
+    code = "client_not_found"
+    detail = "There is no such client program; check the client_id."
+
+
+class PurposeNotFound(Missing):
+    """Nobody is asked to agree to such a use."""
+
+    code = "purpose_not_found"
+    detail = "There is no such purpose."
+
+
+class ConsentTextNotFound(Missing):
+    """The purpose has no text in this locale, or not in this version."""
+
+    code = "text_not_found"
+    detail = "There is no such text; leave out the version for the newest, the locale for English."
 
 
 class EmailTaken(Conflict):

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from ecs.api.access import AnyUser, Public
-from ecs.api.deps import Acceptance, Auth, Credit
+from ecs.api.deps import Acceptance, Auth, Consents, Credit
 from ecs.api.problem import problem_responses
 from ecs.api.routing import EcsRoute
 from ecs.api.schemas.auth import MeOut, Registration, TokenOut, UserOut
@@ -79,11 +79,16 @@ async def register(registration: Registration, auth: Auth) -> UserOut:
 
 @router.get("/api/v1/users/me")
 async def me(
-    user_id: Annotated[UUID, AnyUser()], auth: Auth, credit: Credit, acceptance: Acceptance
+    user_id: Annotated[UUID, AnyUser()],
+    auth: Auth,
+    consents: Consents,
+    credit: Credit,
+    acceptance: Acceptance,
 ) -> MeOut:
-    """Show the caller, with the active offer and the active account."""
+    """Show the caller, with the consents, the offer and the account that stand."""
     return MeOut.assemble(
         await auth.get_user(user_id),
-        await credit.find_active_offer(user_id),
-        await acceptance.find_account(user_id),
+        consents=await consents.list_active(user_id),
+        offer=await credit.find_active_offer(user_id),
+        account=await acceptance.find_account(user_id),
     )

@@ -1,5 +1,6 @@
 """JSON shapes of identity."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -7,7 +8,9 @@ from pydantic import AfterValidator, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
 from ecs.api.schemas.common import Answer, PersonName
+from ecs.api.schemas.consents import ConsentOut
 from ecs.api.schemas.credit import AccountOut, DecisionOut
+from ecs.domain.consents import Consent
 from ecs.domain.credit.agreements import CreditAccount, CreditOffer
 from ecs.domain.email_address import CHARACTERS_MAX, canonical_email
 from ecs.domain.passwords import ADVICE, find_password_fault
@@ -64,12 +67,6 @@ class UserOut(Answer):
         )
 
 
-class ConsentOut(Answer):
-    """A consent; granting one comes with a later release."""
-
-    id: UUID
-
-
 class MeOut(UserOut):
     """A person with everything that stands at this moment."""
 
@@ -79,12 +76,17 @@ class MeOut(UserOut):
 
     @classmethod
     def assemble(
-        cls, user: User, offer: CreditOffer | None, account: CreditAccount | None
+        cls,
+        user: User,
+        *,
+        consents: Sequence[Consent],
+        offer: CreditOffer | None,
+        account: CreditAccount | None,
     ) -> "MeOut":
-        """Return the shape of a person with offer and account."""
+        """Return the shape of a person with what stands."""
         return cls(
             **UserOut.of(user).model_dump(),
-            consents=[],
+            consents=[ConsentOut.of(consent) for consent in consents],
             active_offer=None if offer is None else DecisionOut.of(offer),
             active_account=None if account is None else AccountOut.of(account),
         )
