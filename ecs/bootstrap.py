@@ -11,21 +11,30 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from ecs.config import Settings
 from ecs.domain.period import Window
+from ecs.domain.streams import Stream
 from ecs.integrations.client_secrets import ClientSecrets
 from ecs.integrations.identifiers import new_id
 from ecs.integrations.password_hasher import PasswordHasher
 from ecs.integrations.probes import answers, rabbitmq_probe, redis_probe
+from ecs.integrations.rabbitmq.connection import Broker
+from ecs.integrations.rabbitmq.consumer import Pace, StreamConsumer
+from ecs.integrations.rabbitmq.dead_letters import DeadLetterBox
+from ecs.integrations.rabbitmq.handling import Handle, Handling
+from ecs.integrations.rabbitmq.publisher import StreamPublisher
 from ecs.integrations.risk_model_file import load_risk_model
 from ecs.integrations.rq_publisher import RqPublisher
 from ecs.integrations.system_clock import utc_now
 from ecs.integrations.token_signer import TokenSigner
 from ecs.repositories import schema
 from ecs.repositories.database import job_engine, request_engine
+from ecs.repositories.exceptions import DatabaseError
 from ecs.repositories.outbox_listener import OutboxListener
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.acceptance_service import AcceptanceService
 from ecs.services.auth_service import AuthService
+from ecs.services.consents_service import ConsentsService
 from ecs.services.credit_service import CreditOfferCalculator, CreditService
+from ecs.services.emotions_service import EmotionsService
 from ecs.services.jobs_service import JobsService
 from ecs.services.maintenance_service import MaintenanceService
 from ecs.services.notifications_service import NotificationsService
@@ -43,7 +52,9 @@ class Application:
 
     acceptance: AcceptanceService
     auth: AuthService
+    consents: ConsentsService
     credit: CreditService
+    emotions: EmotionsService
     jobs: JobsService
     maintenance: MaintenanceService
     notifications: NotificationsService
@@ -74,6 +85,47 @@ async def owner_application(settings: Settings) -> AsyncIterator[Application]:
         yield ecs
 
 
+def stream_publisher(settings: Settings, *, name: str) -> StreamPublisher:
+    """Return what publishes to streams and queues; ``name`` is what the broker shows."""
+    return StreamPublisher(_broker(settings), name=f"ecs-{name}", now=utc_now)
+
+
+def stream_consumer(settings: Settings, *, stream: Stream, handle: Handle) -> StreamConsumer:
+    """Return what gives a stream's messages to ``handle``; a failing database makes it wait."""
+    handling = Handling(
+        handle=handle,
+        passing=(DatabaseError,),
+        publisher=stream_publisher(settings, name=f"{stream.dead_queue}-publisher"),
+        dead_queue=stream.dead_queue,
+    )
+    return StreamConsumer(
+        _broker(settings),
+        name=f"ecs-{stream.queue}-consumer",
+        stream=stream,
+        handling=handling,
+        pace=Pace(),
+    )
+
+
+def dead_letter_box(settings: Settings, *, stream: Stream) -> DeadLetterBox:
+    """Return the dead letters of a stream."""
+    return DeadLetterBox(
+        _broker(settings),
+        name="ecs-dead-letters",
+        stream=stream,
+        publisher=stream_publisher(settings, name="dead-letters-redrive"),
+    )
+
+
+def _broker(settings: Settings) -> Broker:
+    return Broker(
+        host=settings.rabbitmq.host,
+        port=settings.rabbitmq.port,
+        user=settings.rabbitmq.user,
+        password=settings.rabbitmq.password.get_secret_value(),
+    )
+
+
 @asynccontextmanager
 async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Application]:
     async with AsyncExitStack() as stack:
@@ -88,7 +140,9 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
         yield Application(
             acceptance=AcceptanceService(unit_of_work=unit_of_work, new_id=new_id),
             auth=_auth(settings, unit_of_work, passwords),
+            consents=ConsentsService(unit_of_work=unit_of_work, new_id=new_id),
             credit=_credit(settings, unit_of_work),
+            emotions=EmotionsService(unit_of_work=unit_of_work, now=utc_now),
             jobs=JobsService(unit_of_work=unit_of_work),
             maintenance=MaintenanceService(unit_of_work=unit_of_work, new_id=new_id),
             notifications=NotificationsService(unit_of_work=unit_of_work),
@@ -139,9 +193,13 @@ def _credit(settings: Settings, unit_of_work: Callable[[], UnitOfWork]) -> Credi
         unit_of_work=unit_of_work,
         calculator=CreditOfferCalculator(scorecard=model.scorecard, policy=model.policy),
         new_id=new_id,
-        window=Window(
+        money_window=Window(
             days=settings.features.transactions_last_days,
             rows_max=settings.features.transactions_limit,
+        ),
+        mood_window=Window(
+            days=settings.features.emotional_events_period_days,
+            rows_max=settings.features.emotional_events_limit,
         ),
         currency=settings.credit.currency,
         offer_lifetime=timedelta(hours=settings.credit.offer_expires_hours),

@@ -25,10 +25,23 @@ JWT_SECRET: Final = "tests-9f3b1c77d2e84a56b0c1-signing-key"
 CLIENT_SECRET_KEY: Final = "tests-4d8e2a6c90b7413f8a5e-hmac-key"
 CURRENCY: Final = "BRL"
 HOUR: Final = timedelta(hours=1)
+PURPOSE: Final = "emotion.credit_decision"
+EVENT_COLUMNS: Final = (
+    "client_id",
+    "event_id",
+    "user_id",
+    "captured_at",
+    "emotion_primary",
+    "emotion_confidence",
+    "arousal",
+    "valence",
+    "source",
+)
 # Nobody listens on the reserved port 1: what a test does not start is down at once.
 NOBODY: Final = RabbitSettings(host="127.0.0.1", port=1)
 
 Row = people.Row
+MoodRow = people.MoodRow
 
 
 class Database(Protocol):
@@ -117,6 +130,54 @@ async def a_client(
 async def disable(database: Database, user_id: UUID) -> None:
     async with connected(database.owner_url) as owner:
         await owner.execute("UPDATE users SET disabled_at = now() WHERE id = $1", user_id)
+
+
+async def a_consent(database: Database, user_id: UUID, client_id: UUID) -> UUID:
+    """Store a grant directly, behind whatever was granted and withdrawn before; return its id."""
+    consent_id = uuid4()
+    await _change_consent(database, user_id, client_id, change_id=consent_id, consent_id=consent_id)
+    return consent_id
+
+
+async def withdraw(database: Database, user_id: UUID, client_id: UUID, *, consent_id: UUID) -> None:
+    """Store the withdrawal of a standing consent directly."""
+    await _change_consent(database, user_id, client_id, change_id=uuid4(), consent_id=consent_id)
+
+
+async def _change_consent(
+    database: Database, user_id: UUID, client_id: UUID, *, change_id: UUID, consent_id: UUID
+) -> None:
+    """Append a change; the ledger itself refuses two grants or two withdrawals in a row."""
+    granted_text = ("en", "2026-01-01", "0" * 64) if change_id == consent_id else (None, None, None)
+    async with connected(database.owner_url) as owner:
+        await owner.execute(
+            "INSERT INTO consent_changes (id, consent_id, user_id, client_id, purpose, revision,"
+            " locale, text_version, text_sha256) SELECT $1, $2, $3, $4, $5,"
+            " coalesce(max(revision), 0) + 1, $6, $7, $8 FROM consent_changes"
+            " WHERE user_id = $3 AND client_id = $4 AND purpose = $5",
+            *(change_id, consent_id, user_id, client_id, PURPOSE, *granted_text),
+        )
+
+
+async def emotional_events(
+    database: Database,
+    user_id: UUID,
+    client_id: UUID,
+    rows: Iterable[MoodRow],
+    *,
+    now: datetime | None = None,
+) -> list[UUID]:
+    """Store rows of (age before ``now``, emotion, confidence, valence) directly; return the ids."""
+    moment = now or datetime.now(UTC)
+    records = [
+        (client_id, uuid4(), user_id, moment - age, emotion, confidence, 0.0, valence, "unknown")
+        for age, emotion, confidence, valence in rows
+    ]
+    async with connected(database.owner_url) as owner:
+        await owner.copy_records_to_table(
+            "emotional_events", records=records, columns=EVENT_COLUMNS
+        )
+    return [record[1] for record in records]
 
 
 def token_for(

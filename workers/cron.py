@@ -11,7 +11,7 @@ from rq.serializers import JSONSerializer
 
 from ecs.config import settings_or_exit
 from ecs.log import configure_logging
-from workers.jobs import credit, outbox
+from workers.jobs import credit, emotions, outbox
 from workers.runtime import redis_required
 
 log = structlog.get_logger(__name__)
@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 QUEUE: Final = "periodic"
 EXPIRE_OFFERS_SECONDS: Final = 60
 CLEAN_UP_SECONDS: Final = 600
+REMOVE_EVENTS_SECONDS: Final = 600
 JOB_SECONDS_MAX: Final = 60
 RESULT_SECONDS: Final = 600
 
@@ -44,6 +45,7 @@ def make_scheduler(connection: Redis) -> CronScheduler:
     scheduler.get_jobs().extend(
         [
             JsonCronJob(QUEUE, func=credit.expire_offers, interval=EXPIRE_OFFERS_SECONDS),
+            JsonCronJob(QUEUE, func=emotions.remove_expired, interval=REMOVE_EVENTS_SECONDS),
             JsonCronJob(QUEUE, func=outbox.clean_up, interval=CLEAN_UP_SECONDS),
         ]
     )

@@ -1,7 +1,6 @@
 """Carries the outbox away: ``python -m workers.outbox_relay``. Any number of these may run."""
 
 import asyncio
-import signal
 from typing import Final
 
 import structlog
@@ -11,6 +10,7 @@ from ecs.config import settings_or_exit
 from ecs.domain.events import DESTINATIONS
 from ecs.log import configure_logging
 from ecs.services.exceptions import DestinationUnavailable, RepositoryError
+from workers.runtime import stop_event
 
 log = structlog.get_logger(__name__)
 
@@ -65,10 +65,7 @@ def log_failure(event: str, error: Exception, **context: str) -> None:
 
 async def run(ecs: Application) -> None:
     """Relay and sweep until SIGTERM or SIGINT; what is in hand is finished or rolled back."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, stopping.set)
+    stopping = stop_event()
     async with ecs.outbox.listener.listening(), asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(relay_for_ever(ecs, name)) for name in sorted(DESTINATIONS)]
         running.append(tasks.create_task(sweep_for_ever(ecs)))

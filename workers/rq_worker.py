@@ -11,7 +11,7 @@ from rq.serializers import JSONSerializer
 
 from ecs.config import settings_or_exit
 from ecs.log import configure_logging
-from workers.jobs import credit, outbox
+from workers.jobs import credit, emotions, outbox
 from workers.runtime import redis_required
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,11 @@ WORKER_TTL_SECONDS: Final = 20
 HEARTBEAT_TTL_SECONDS: Final = 15
 MONITORING_SECONDS: Final = 3
 MAINTENANCE_SECONDS: Final = 5
-PRELOADED: Final = (credit, outbox)  # Imported before forking, so that a job starts at once.
+PRELOADED: Final = (
+    credit,
+    emotions,
+    outbox,
+)  # Imported before forking, so that a job starts at once.
 
 
 class EcsWorker(Worker):

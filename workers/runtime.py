@@ -1,6 +1,7 @@
 """How a worker process borrows the application."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,14 @@ def redis_required() -> Iterator[None]:
     except RedisError as error:
         log.error("redis.lost", reason=type(error).__name__)  # noqa: TRY400  (no stack)
         sys.exit(1)
+
+
+def stop_event() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets, for the loop that runs now."""
+    stopping = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stopping.set)
+    return stopping
 
 
 def run_job(

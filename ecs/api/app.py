@@ -7,7 +7,16 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from ecs.api import docs_pages, error_handlers, middleware
-from ecs.api.routes import auth, credit, health, jobs, notifications, transactions
+from ecs.api.routes import (
+    auth,
+    consents,
+    credit,
+    emotions,
+    health,
+    jobs,
+    notifications,
+    transactions,
+)
 from ecs.bootstrap import Application, application
 from ecs.config import Settings
 
@@ -17,7 +26,9 @@ DESCRIPTION = (
 )
 ROUTERS = (
     auth.router,
+    consents.router,
     credit.router,
+    emotions.router,
     health.router,
     jobs.router,
     notifications.router,

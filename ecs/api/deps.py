@@ -8,7 +8,9 @@ from ecs.api.problem import REQUEST_ID_KEY
 from ecs.bootstrap import Application
 from ecs.services.acceptance_service import AcceptanceService
 from ecs.services.auth_service import AuthService
+from ecs.services.consents_service import ConsentsService
 from ecs.services.credit_service import CreditService
+from ecs.services.emotions_service import EmotionsService
 from ecs.services.jobs_service import JobsService
 from ecs.services.notifications_service import NotificationsService
 from ecs.services.readiness_service import ReadinessService
@@ -30,8 +32,16 @@ async def _auth(ecs: App) -> AuthService:
     return ecs.auth
 
 
+async def _consents(ecs: App) -> ConsentsService:
+    return ecs.consents
+
+
 async def _credit(ecs: App) -> CreditService:
     return ecs.credit
+
+
+async def _emotions(ecs: App) -> EmotionsService:
+    return ecs.emotions
 
 
 async def _jobs(ecs: App) -> JobsService:
@@ -56,7 +66,9 @@ async def _request_id(request: Request) -> str | None:
 
 Acceptance = Annotated[AcceptanceService, Depends(_acceptance)]
 Auth = Annotated[AuthService, Depends(_auth)]
+Consents = Annotated[ConsentsService, Depends(_consents)]
 Credit = Annotated[CreditService, Depends(_credit)]
+Emotions = Annotated[EmotionsService, Depends(_emotions)]
 Jobs = Annotated[JobsService, Depends(_jobs)]
 Notifications = Annotated[NotificationsService, Depends(_notifications)]
 Readiness = Annotated[ReadinessService, Depends(_readiness)]

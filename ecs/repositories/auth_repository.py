@@ -1,9 +1,10 @@
 """Reads and writes of people and client programs."""
 
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ecs.domain.people import USER_SCOPES, ClientCredential, Standing, User, UserCredential
@@ -15,6 +16,10 @@ _FIND_CREDENTIAL: Final = text(
 _FIND_CLIENT: Final = text(
     "SELECT id, secret_hmac, scopes, token_version, disabled_at IS NULL AS enabled"
     " FROM clients WHERE id = :client_id"
+)
+_FIND_CLIENT_STANDINGS: Final = text(
+    "SELECT id, scopes, token_version, disabled_at IS NULL AS enabled"
+    " FROM clients WHERE id = ANY(CAST(:client_ids AS uuid[]))"
 )
 _FIND_USER: Final = text("SELECT id, email, full_name, created_at FROM users WHERE id = :user_id")
 _ADD_USER: Final = text(
@@ -78,7 +83,15 @@ class AuthRepository:
     async def find_client(self, client_id: UUID) -> ClientCredential | None:
         """Return what a client's login is checked against, or None."""
         row = (await self._session.execute(_FIND_CLIENT, {"client_id": client_id})).one_or_none()
-        return None if row is None else _client(row)
+        if row is None:
+            return None
+        return ClientCredential(
+            client_id=row.id,
+            secret_hmac=row.secret_hmac,
+            scopes=frozenset(row.scopes),
+            token_version=row.token_version,
+            enabled=row.enabled,
+        )
 
     async def find_user_standing(self, user_id: UUID) -> Standing | None:
         """Return whether this person's tokens still hold, or None for nobody."""
@@ -97,19 +110,14 @@ class AuthRepository:
 
     async def find_client_standing(self, client_id: UUID) -> Standing | None:
         """Return whether this client's tokens still hold, or None for nobody."""
-        client = await self.find_client(client_id)
-        if client is None:
-            return None
-        return Standing(
-            token_version=client.token_version, enabled=client.enabled, scopes=client.scopes
-        )
+        return (await self.find_client_standings({client_id})).get(client_id)
 
-
-def _client(row: Row[Any]) -> ClientCredential:
-    return ClientCredential(
-        client_id=row.id,
-        secret_hmac=row.secret_hmac,
-        scopes=frozenset(row.scopes),
-        token_version=row.token_version,
-        enabled=row.enabled,
-    )
+    async def find_client_standings(self, client_ids: Collection[UUID]) -> dict[UUID, Standing]:
+        """Return what each of these clients may do at the moment; nobody has no entry."""
+        rows = await self._session.execute(_FIND_CLIENT_STANDINGS, {"client_ids": list(client_ids)})
+        return {
+            row.id: Standing(
+                token_version=row.token_version, enabled=row.enabled, scopes=frozenset(row.scopes)
+            )
+            for row in rows
+        }

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ecs.domain.consents import Purpose
 from ecs.domain.credit.agreements import (
     Acceptance,
     CreditAccount,
@@ -16,8 +17,10 @@ from ecs.domain.credit.agreements import (
     StoredAssessment,
 )
 from ecs.domain.credit.decision import Decision
+from ecs.domain.credit.emotional_history import EmotionalFacts, EmotionalHistory
 from ecs.domain.credit.history import TransactionHistory
 from ecs.domain.money import Money
+from ecs.domain.period import Window
 from ecs.repositories.decision_values import assessment_values, offer_values
 from ecs.repositories.exceptions import NotFoundError
 
@@ -48,10 +51,9 @@ _NEWEST_ID: Final = text(
     "SELECT id FROM credit_offers WHERE user_id = :user_id ORDER BY id DESC LIMIT 1"
 )
 _LOCK_APPLICANT: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
-# One statement, one row: the window comes back as columns.
-_APPLICANT_FILE: Final = text("""
-SELECT now() AS now, u.created_at, w.*
-FROM users u CROSS JOIN LATERAL (
+# One statement, one row: each window comes back as columns.
+_MONEY: Final = """
+CROSS JOIN LATERAL (
     SELECT coalesce(array_agg(t.id), '{}') AS ids,
            coalesce(array_agg(t.occurred_at), '{}') AS occurred_at,
            coalesce(array_agg(t.amount_minor), '{}') AS amounts_minor,
@@ -63,8 +65,45 @@ FROM users u CROSS JOIN LATERAL (
         ORDER BY occurred_at DESC, id DESC LIMIT :limit
     ) t
 ) w
-WHERE u.id = :user_id
-""")
+"""
+# A consent stands where the newest change is a grant: its revision is odd, its id the consent's.
+_MOOD: Final = """
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(s.id ORDER BY s.id), '{}') AS consent_ids,
+           coalesce(array_agg(s.client_id), '{}') AS client_ids
+    FROM (
+        SELECT DISTINCT ON (client_id) client_id, id, revision FROM consent_changes
+        WHERE user_id = u.id AND purpose = :purpose
+        ORDER BY client_id, revision DESC
+    ) s
+    WHERE s.revision % 2 = 1
+) c
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(e.event_id), '{}') AS event_ids,
+           coalesce(array_agg(e.client_id), '{}') AS event_client_ids,
+           coalesce(array_agg(e.captured_at), '{}') AS captured_at,
+           coalesce(array_agg(e.emotion_primary), '{}') AS emotions,
+           coalesce(array_agg(e.emotion_confidence), '{}') AS confidences,
+           coalesce(array_agg(e.valence), '{}') AS valences
+    FROM (
+        SELECT event_id, client_id, captured_at, emotion_primary, emotion_confidence, valence
+        FROM emotional_events
+        WHERE cardinality(c.client_ids) > 0  -- Else a long stream would be read for nothing.
+          AND user_id = u.id AND client_id = ANY (c.client_ids) AND emotion_confidence > 0
+          AND captured_at >= now() - make_interval(hours => 24 * :mood_days)
+          AND captured_at < now()
+        ORDER BY captured_at DESC, event_id DESC, client_id DESC LIMIT :mood_limit
+    ) e
+) m
+"""
+_PERSON: Final = "WHERE u.id = :user_id"
+_FILE: Final = text(
+    f"SELECT now() AS now, u.created_at, w.* FROM users u {_MONEY} {_PERSON}"  # noqa: S608  (constants)
+)
+_FILE_WITH_MOOD: Final = text(
+    "SELECT now() AS now, u.created_at, w.*, c.*, m.*"  # noqa: S608  (constants)
+    f" FROM users u {_MONEY} {_MOOD} {_PERSON}"
+)
 _EXPIRE_LAPSED: Final = text("""
 UPDATE credit_offers SET status = 'expired'
 WHERE id IN (
@@ -108,11 +147,13 @@ WHERE o.job_id = :job_id FOR UPDATE OF o
 """)
 _ADD_ASSESSMENT: Final = text("""
 INSERT INTO risk_assessments (id, user_id, decided_at, request_id, model_id, model_version,
-    model_sha256, policy_id, policy_version, policy_sha256, transaction_ids, inputs_sha256, score,
-    probability_of_default, risk_score, risk_category, record)
+    model_sha256, policy_id, policy_version, policy_sha256, transaction_ids, inputs_sha256,
+    consent_ids, emotional_event_ids, score, probability_of_default, risk_score, risk_category,
+    record)
 VALUES (:id, :user_id, :decided_at, :request_id, :model_id, :model_version, :model_sha256,
     :policy_id, :policy_version, :policy_sha256, CAST(:transaction_ids AS uuid[]), :inputs_sha256,
-    :score, :probability_of_default, :risk_score, :risk_category, CAST(:record AS jsonb))
+    CAST(:consent_ids AS uuid[]), CAST(:emotional_event_ids AS uuid[]), :score,
+    :probability_of_default, :risk_score, :risk_category, CAST(:record AS jsonb))
 """)
 _ADD_OFFER: Final = text("""
 INSERT INTO credit_offers (id, user_id, assessment_id, status, credit_type, credit_limit_minor,
@@ -124,11 +165,16 @@ VALUES (:id, :user_id, :assessment_id, :status, :credit_type, :credit_limit_mino
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicantFile:
-    """What a decision is made from, at the instant ``now`` of the database's clock."""
+    """
+    What a decision is made from, at the instant ``now`` of the database's clock.
+
+    ``emotion`` is None when nobody asked for it.
+    """
 
     now: datetime
     user_created_at: datetime
     history: TransactionHistory
+    emotion: EmotionalFacts | None
 
 
 class CreditRepository:
@@ -151,14 +197,21 @@ class CreditRepository:
         return await self._find_offer(_STANDING_OFFER, user_id=user_id)
 
     async def get_applicant_file(
-        self, user_id: UUID, *, currency: str, days: int, limit: int
+        self, user_id: UUID, *, currency: str, money: Window, mood: Window | None
     ) -> ApplicantFile:
-        """Return the half-open window of ``days`` before now, newest first, at most ``limit``."""
-        found = await self._session.execute(
-            _APPLICANT_FILE,
-            {"user_id": user_id, "currency": currency, "days": days, "limit": limit},
-        )
-        row = found.one()
+        """
+        Return the newest rows of each half-open window before now.
+
+        Without a window of mood no emotional table is touched, not even that of the consents.
+        """
+        values = {"user_id": user_id, "currency": currency}
+        values |= {"days": money.days, "limit": money.rows_max}
+        if mood is None:
+            row = (await self._session.execute(_FILE, values)).one()
+        else:
+            values |= {"mood_days": mood.days, "mood_limit": mood.rows_max}
+            values |= {"purpose": str(Purpose.EMOTION_CREDIT_DECISION)}
+            row = (await self._session.execute(_FILE_WITH_MOOD, values)).one()
         return ApplicantFile(
             now=row.now,
             user_created_at=row.created_at,
@@ -168,6 +221,7 @@ class CreditRepository:
                 amounts_minor=tuple(row.amounts_minor),
                 categories=tuple(row.categories),
             ),
+            emotion=_emotional_facts(row, days=mood.days) if mood else None,
         )
 
     async def add_decision(  # noqa: PLR0913  (the identity of two rows)
@@ -262,6 +316,21 @@ class CreditRepository:
     async def _find_offer(self, statement: Any, **values: Any) -> CreditOffer | None:
         row = (await self._session.execute(statement, values)).one_or_none()
         return None if row is None else _offer(row)
+
+
+def _emotional_facts(row: Row[Any], *, days: int) -> EmotionalFacts:
+    return EmotionalFacts(
+        consent_ids=tuple(row.consent_ids),
+        history=EmotionalHistory(
+            event_ids=tuple(row.event_ids),
+            client_ids=tuple(row.event_client_ids),
+            captured_at=tuple(row.captured_at),
+            emotions=tuple(row.emotions),
+            confidences=tuple(row.confidences),
+            valences=tuple(row.valences),
+        ),
+        window_days=days,
+    )
 
 
 def _offer(row: Row[Any]) -> CreditOffer:

@@ -14,8 +14,12 @@ def assessment_values(
 ) -> dict[str, Any]:
     """Return the columns of ``risk_assessments``."""
     provenance, assessment = decision.provenance, decision.assessment
+    signal = decision.emotion.signal
     record = to_record(decision)
-    record["inputs"].pop("transaction_ids")  # They have a column of their own.
+    # What has a column of its own is not written twice.
+    record["inputs"].pop("transaction_ids")
+    if emotional_inputs := record["emotion"]["inputs"]:
+        emotional_inputs.pop("event_ids")
     return {
         "id": assessment_id,
         "user_id": user_id,
@@ -29,6 +33,8 @@ def assessment_values(
         "policy_sha256": provenance.policy.sha256,
         "transaction_ids": list(provenance.inputs.transaction_ids),
         "inputs_sha256": provenance.inputs.sha256,
+        "consent_ids": list(signal.consent_ids),
+        "emotional_event_ids": list(signal.inputs.event_ids) if signal.inputs else [],
         "score": assessment.score if assessment else None,
         "probability_of_default": assessment.probability_of_default if assessment else None,
         "risk_score": assessment.risk_score if assessment else None,

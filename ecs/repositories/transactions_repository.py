@@ -1,6 +1,7 @@
 """Writes of transactions: a whole batch in one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ecs.domain.transactions import IncomingTransaction, Verdict
+from ecs.repositories.ingestion import ingest_seeing_everything
 
 # Of equal ids in one batch the first known person's item wins; the others are held against it.
 # Rows are written in the order of their ids, so that two batches cannot deadlock.
@@ -65,29 +67,23 @@ class TransactionsRepository:
 
         ``ids`` are the row ids to use, one an item.
         """
-        verdicts = await self._ingest_once(items, client_id=client_id, ids=ids)
-        unseen = {index for index, verdict in verdicts.items() if verdict is None}
-        if unseen:  # Stored by a transaction that committed after our snapshot: look again.
-            again = [
-                (item, row_id)
-                for item, row_id in zip(items, ids, strict=True)
-                if item.index in unseen
-            ]
-            verdicts |= await self._ingest_once(
-                [item for item, _ in again],
-                client_id=client_id,
-                ids=[row_id for _, row_id in again],
-            )
+        row_ids = {item.index: row_id for item, row_id in zip(items, ids, strict=True)}
+        once = partial(self._ingest_once, client_id=client_id, row_ids=row_ids)
+        verdicts = await ingest_seeing_everything(once, items)
         return {index: verdict or Verdict.ID_CONFLICT for index, verdict in verdicts.items()}
 
     async def _ingest_once(
-        self, items: Sequence[IncomingTransaction], *, client_id: UUID, ids: Sequence[UUID]
+        self,
+        items: Sequence[IncomingTransaction],
+        *,
+        client_id: UUID,
+        row_ids: Mapping[int, UUID],
     ) -> dict[int, Verdict | None]:
         rows = await self._session.execute(
             _INGEST,
             {
                 "client_id": client_id,
-                "ids": list(ids),
+                "ids": [row_ids[item.index] for item in items],
                 "indexes": [item.index for item in items],
                 "transaction_ids": [item.transaction_id for item in items],
                 "user_ids": [item.user_id for item in items],

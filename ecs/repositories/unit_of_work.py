@@ -6,8 +6,10 @@ from typing import Self
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from ecs.repositories.auth_repository import AuthRepository
+from ecs.repositories.consents_repository import ConsentsRepository
 from ecs.repositories.credit_repository import CreditRepository
 from ecs.repositories.database import translate
+from ecs.repositories.emotions_repository import EmotionsRepository
 from ecs.repositories.jobs_repository import JobsRepository
 from ecs.repositories.maintenance_repository import MaintenanceRepository
 from ecs.repositories.notifications_repository import NotificationsRepository
@@ -25,7 +27,9 @@ class UnitOfWork:
     """
 
     auth: AuthRepository
+    consents: ConsentsRepository
     credit: CreditRepository
+    emotions: EmotionsRepository
     jobs: JobsRepository
     maintenance: MaintenanceRepository
     notifications: NotificationsRepository
@@ -39,7 +43,9 @@ class UnitOfWork:
     async def __aenter__(self) -> Self:
         self._session = self._sessions()
         self.auth = AuthRepository(self._session)
+        self.consents = ConsentsRepository(self._session)
         self.credit = CreditRepository(self._session)
+        self.emotions = EmotionsRepository(self._session)
         self.jobs = JobsRepository(self._session)
         self.maintenance = MaintenanceRepository(self._session)
         self.notifications = NotificationsRepository(self._session)

@@ -20,10 +20,9 @@ from ecs.domain.credit.decision import (
     require_fit,
     too_risky,
 )
-from ecs.domain.credit.emotion import AbsentReason, EmotionSignal
 from ecs.domain.credit.features import Evidence, gather_evidence
 from ecs.domain.credit.limit import limit_with_emotion, limit_without_emotion
-from ecs.domain.credit.policy import Policy
+from ecs.domain.credit.policy import EmotionMode, Policy
 from ecs.domain.credit.scorecard import Scorecard, probability_of_default
 from ecs.domain.credit.texts import DEFAULT_LOCALE
 from ecs.domain.period import Window
@@ -63,13 +62,23 @@ class CreditOfferCalculator:
             user_created_at=application.user_created_at,
         )
         provenance = Provenance.of(application, evidence, self.scorecard, self.policy)
-        signal = emotion.permitted(application.emotion, self.policy.emotion)
+        signal = emotion.read_signal(
+            application.emotion, now=application.now, rules=self.policy.emotion
+        )
         if lack := reasons.find_lack(evidence, self.policy, locale=self.locale):
             return Decision.referral(lack, signal, provenance)
         assessment = self._assess(evidence, factor=signal.factor)
-        if earns_offer(assessment, self.policy):
-            return self._offer(assessment, evidence, signal, provenance)
-        return self._denial(assessment, evidence, signal, provenance)
+        offered = earns_offer(assessment, self.policy)
+        return Decision(
+            status=DecisionStatus.OFFERED if offered else DecisionStatus.DENIED,
+            assessment=assessment,
+            reasons=self._reasons(assessment, evidence),
+            next_steps=(),
+            emotion=emotion.outcome(
+                signal, information=self._tell_rise(assessment) if offered else None
+            ),
+            provenance=provenance,
+        )
 
     def _assess(self, evidence: Evidence, *, factor: float) -> Assessment:
         points = self.scorecard.points(evidence.features)
@@ -94,49 +103,20 @@ class CreditOfferCalculator:
             final=limit_with_emotion(baseline, self.policy, factor=factor),
         )
 
-    def _offer(
-        self,
-        assessment: Assessment,
-        evidence: Evidence,
-        signal: EmotionSignal,
-        provenance: Provenance,
-    ) -> Decision:
-        information = emotion.tell_rise(
-            without=assessment.without_emotion, final=assessment.final, locale=self.locale
+    def _reasons(self, assessment: Assessment, evidence: Evidence) -> tuple[reasons.Reason, ...]:
+        of_card = reasons.card_reasons(
+            self.scorecard, assessment.points, evidence, locale=self.locale
         )
-        return Decision(
-            status=DecisionStatus.OFFERED,
-            assessment=assessment,
-            reasons=self._card_reasons(assessment, evidence),
-            next_steps=(),
-            emotion=emotion.outcome(signal, information=information),
-            provenance=provenance,
-        )
-
-    def _denial(
-        self,
-        assessment: Assessment,
-        evidence: Evidence,
-        signal: EmotionSignal,
-        provenance: Provenance,
-    ) -> Decision:
-        of_card = self._card_reasons(assessment, evidence)
-        of_limit = reasons.limit_reasons(
+        if earns_offer(assessment, self.policy) or too_risky(assessment, self.policy):
+            return of_card
+        return reasons.limit_reasons(
             assessment.without_emotion, of_card, evidence, locale=self.locale
         )
-        return Decision(
-            status=DecisionStatus.DENIED,
-            assessment=assessment,
-            reasons=of_card if too_risky(assessment, self.policy) else of_limit,
-            next_steps=(),
-            emotion=emotion.outcome(signal),
-            provenance=provenance,
-        )
 
-    def _card_reasons(
-        self, assessment: Assessment, evidence: Evidence
-    ) -> tuple[reasons.Reason, ...]:
-        return reasons.card_reasons(self.scorecard, assessment.points, evidence, locale=self.locale)
+    def _tell_rise(self, assessment: Assessment) -> emotion.Information | None:
+        return emotion.tell_rise(
+            without=assessment.without_emotion, final=assessment.final, locale=self.locale
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +126,8 @@ class CreditService:
     unit_of_work: Callable[[], UnitOfWork]
     calculator: CreditOfferCalculator
     new_id: NewId
-    window: Window
+    money_window: Window
+    mood_window: Window
     currency: str
     offer_lifetime: timedelta
 
@@ -224,16 +205,20 @@ class CreditService:
     async def _decide(
         self, uow: UnitOfWork, *, user_id: UUID, request_id: str | None
     ) -> CreditOffer:
+        reads_mood = self.calculator.policy.emotion.mode is not EmotionMode.OFF
         file = await uow.credit.get_applicant_file(
-            user_id, currency=self.currency, days=self.window.days, limit=self.window.rows_max
+            user_id,
+            currency=self.currency,
+            money=self.money_window,
+            mood=self.mood_window if reads_mood else None,
         )
         decision = self.calculator.calculate(
             ApplicationInputs(
                 history=file.history,
                 now=file.now,
                 user_created_at=file.user_created_at,
-                window_days=self.window.days,
-                emotion=EmotionSignal.absent(AbsentReason.NO_CONSENT),
+                window_days=self.money_window.days,
+                emotion=file.emotion,
             )
         )
         return await uow.credit.add_decision(

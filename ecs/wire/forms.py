@@ -2,10 +2,18 @@
 
 import re
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 UUID_PATTERN: Final = (
@@ -47,6 +55,18 @@ def parse_uuid(value: object) -> UUID:
 def invalid(message: str) -> PydanticCustomError:
     """Return the complaint about a value; ``message`` says the way out and repeats nothing."""
     return PydanticCustomError("invalid_value", "{message}", {"message": message})
+
+
+def one_of(words: type[StrEnum]) -> tuple[AfterValidator, WithJsonSchema]:
+    """Return what makes a text one of ``words``: the check and its description."""
+    known = [word.value for word in words]
+
+    def check(value: str) -> str:
+        if value not in known:
+            raise invalid(f"Use one of {', '.join(known)}.")
+        return value
+
+    return AfterValidator(check), WithJsonSchema({"type": "string", "enum": known})
 
 
 Instant = Annotated[

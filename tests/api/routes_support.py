@@ -33,9 +33,11 @@ from tests.unit.domain.credit.people import good_month
 SIGNING_KEY: Final = "q7Zr-pX2mD9vB4tK8wN1cH6jL3sF5gYa"
 CLIENT_KEY: Final = "u5Jm-aT8kV2nE7yR4xQ9bW1dP6zG3hCf"
 CLOSED_PORT: Final = 1
+PURPOSE: Final = "emotion.credit_decision"
 STORED_TABLES: Final = (
-    *("clients", "credit_accounts", "credit_offers", "jobs", "notifications", "outbox_events"),
-    *("processed_messages", "risk_assessments", "transactions", "users"),
+    *("clients", "consent_changes", "credit_accounts", "credit_offers", "jobs", "notifications"),
+    *("emotional_events", "outbox_events", "processed_messages", "risk_assessments"),
+    *("transactions", "users"),
 )
 
 
@@ -313,3 +315,23 @@ def a_transaction(user_id: UUID, **changes: Any) -> dict[str, Any]:
         "category": "groceries",
         **changes,
     }
+
+
+def an_event(user_id: UUID, **changes: Any) -> dict[str, Any]:
+    """Return one emotional event of a batch as a client sends it."""
+    return {
+        "event_id": str(uuid4()),
+        "user_id": str(user_id),
+        "captured_at": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
+        "emotion_primary": "happiness",
+        "emotion_confidence": 0.9,
+        "arousal": 0.25,
+        "valence": 0.5,
+        "source": "wearable",
+        **changes,
+    }
+
+
+def a_consent(client_id: UUID, /, **changes: Any) -> dict[str, Any]:
+    """Return what a person sends to let a client program post emotional events."""
+    return {"purpose": PURPOSE, "client_id": str(client_id), "locale": "en", **changes}

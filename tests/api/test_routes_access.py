@@ -10,14 +10,18 @@ from fastapi.routing import iter_route_contexts
 from httpx import Response
 
 from ecs.api.access import CallerRule, PublicRule
+from ecs.domain.people import CLIENT_SCOPES
 from ecs.domain.principal import PrincipalKind
 from tests.api.routes_support import (
+    PURPOSE,
     Caller,
     Operation,
     Settled,
     Stage,
+    a_consent,
     a_transaction,
     acting,
+    an_event,
     idle_app,
     operations,
     problem,
@@ -29,6 +33,7 @@ from tests.builders import Database
 PUBLIC: Final = {
     "POST /token",
     "POST /api/v1/users",
+    "GET /api/v1/consents/texts/{purpose}",
     "GET /health",
     "GET /healthz",
     "GET /ready",
@@ -36,7 +41,7 @@ PUBLIC: Final = {
 PAGES: Final = {"/docs", "/redoc", "/openapi.json", "/docs/static/{path}"}
 GUARDED: Final = [op for op in operations() if isinstance(op.rule, CallerRule)]
 SCOPED: Final = [op for op in GUARDED if isinstance(op.rule, CallerRule) and op.rule.scopes]
-OWNED: Final = [op for op in GUARDED if "{" in op.path]
+OWNED: Final = [op for op in GUARDED if "_id}" in op.path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,9 @@ class Case:
 
 CASES: Final[dict[str, Case]] = {
     "GET /api/v1/users/me": Case(status=200),
+    "POST /api/v1/consents": Case(status=201),
+    "GET /api/v1/consents": Case(status=200),
+    "DELETE /api/v1/consents/{purpose}": Case(status=204),
     "POST /api/v1/credit/apply": Case(status=201, settled=False),
     "GET /api/v1/credit/offers": Case(status=200),
     "GET /api/v1/credit/offers/{offer_id}": Case(status=200),
@@ -58,7 +66,18 @@ CASES: Final[dict[str, Case]] = {
     "GET /api/v1/notifications": Case(status=200),
     "POST /api/v1/notifications/{notification_id}/read": Case(status=204),
     "POST /api/v1/transactions/ingest": Case(status=200),
+    "POST /api/v1/emotions/ingest": Case(status=200),
+    "GET /api/v1/emotions/summary": Case(status=200),
 }
+
+
+def bodies(person: Caller, feed: Caller) -> dict[str, Any]:
+    """Return what the routes that want a body are sent."""
+    return {
+        "POST /api/v1/consents": a_consent(feed.id),
+        "POST /api/v1/transactions/ingest": {"transactions": [a_transaction(person.id)]},
+        "POST /api/v1/emotions/ingest": {"events": [an_event(person.id)]},
+    }
 
 
 def ids(operation: Operation) -> str:
@@ -70,6 +89,7 @@ def path_of(operation: Operation, settled: Settled) -> str:
         offer_id=settled.offer_id,
         job_id=settled.job_id,
         notification_id=settled.notification_id,
+        purpose=PURPOSE,
     )
 
 
@@ -95,7 +115,7 @@ async def narrowed(stage: Stage, operation: Operation) -> Caller:
     """Return a caller of the right kind, let in by /token with every scope but the needed ones."""
     assert isinstance(operation.rule, CallerRule)
     if operation.rule.kind is PrincipalKind.CLIENT:
-        return await narrowed_feed(stage)
+        return await narrowed_feed(stage, CLIENT_SCOPES - operation.rule.scopes)
     login = {"username": f"{uuid4().hex}@example.com", "password": "a quiet lake at dawn"}
     user = await stage.ecs.auth.register(
         email=login["username"], full_name="Ana", password=login["password"]
@@ -107,16 +127,16 @@ async def narrowed(stage: Stage, operation: Operation) -> Caller:
     return Caller(id=user.id, token=issued["access_token"], name=user.email)
 
 
-async def narrowed_feed(stage: Stage) -> Caller:
+async def narrowed_feed(stage: Stage, scopes: frozenset[str]) -> Caller:
     feed = await stage.a_feed(secret="a secret")
     form = {
         "grant_type": "client_credentials",
         "client_id": str(feed.id),
         "client_secret": "a secret",
-        "scope": "emotions:ingest",
+        "scope": " ".join(scopes),
     }
     issued = (await stage.client.post("/token", data=form)).json()
-    assert issued["scope"] == "emotions:ingest"
+    assert set(issued["scope"].split()) == scopes
     return Caller(id=feed.id, token=issued["access_token"], name=feed.name)
 
 
@@ -226,13 +246,16 @@ async def test_serves_its_owner(operation: Operation, database: Database, redis_
     case = CASES[str(operation)]
     async with acting(settings_for(database, redis_url)) as stage:
         settled = await stage.a_settled_person()
-        caller = settled.person if case.settled else await stage.an_eligible_person()
-        options: dict[str, Any] = {}
+        person = settled.person if case.settled else await stage.an_eligible_person()
+        feed = await stage.a_feed()
         assert isinstance(operation.rule, CallerRule)
-        if operation.rule.kind is PrincipalKind.CLIENT:
-            options["json"] = {"transactions": [a_transaction(caller.id)]}
-            caller = await stage.a_feed()
-        answer = await call(stage, operation, path_of(operation, settled), caller=caller, **options)
+        answer = await call(
+            stage,
+            operation,
+            path_of(operation, settled),
+            caller=person if operation.rule.kind is PrincipalKind.USER else feed,
+            json=bodies(person, feed).get(str(operation)),
+        )
 
     assert answer.status_code == case.status, answer.text
 

@@ -10,7 +10,8 @@ import pytest
 from httpx import Response
 
 from tests.api.routes_support import Caller, Stage, acting, problem, settings_for
-from tests.builders import Database
+from tests.builders import Database, a_consent, emotional_events
+from tests.unit.domain.credit.people import steady_mood
 
 APPLY: Final = "/api/v1/credit/apply"
 OFFERS: Final = "/api/v1/credit/offers"
@@ -95,6 +96,32 @@ async def test_an_offer_has_the_shape_and_the_numbers_of_the_contract(
             },
             "emotion": WITHOUT_EMOTION,
         },
+    }
+
+
+async def test_a_shared_mood_raises_the_limit_alone_and_the_answer_says_so(
+    database: Database, redis_url: str
+) -> None:
+    async with acting(settings_for(database, redis_url)) as stage:
+        person, feed = await stage.an_eligible_person(), await stage.a_feed()
+        consent_id = await a_consent(database, person.id, feed.id)
+        await emotional_events(database, person.id, feed.id, steady_mood(0.6))
+        response = await apply(stage, person)
+        again = await look(stage, person, f"{OFFERS}/{response.json()['id']}")
+
+    offer = response.json()
+    assert again.json() == offer
+    assert (offer["credit_limit"], offer["apr"]) == ("6060.00", "0.141492")
+    assert offer["assessment"]["limit"]["without_emotion"] == "5890.00"
+    # exp(0.4 x 0.15 x 31 / 39 x 0.6)
+    assert offer["assessment"]["limit"]["multipliers"]["emotional_trend"] == "1.029029"
+    assert offer["assessment"]["emotion"] == {
+        "used": True,
+        "factor": "1.029029",
+        "events": 31,
+        "consent_ids": [str(consent_id)],
+        "absent_reason": None,
+        "information": {"code": "E01", "text": "Your shared mood data raised the limit by 3 %"},
     }
 
 

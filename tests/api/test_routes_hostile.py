@@ -78,6 +78,8 @@ async def throw(
 def test_the_routes_that_read_are_known() -> None:
     assert {str(operation) for operation in READING} == {
         "POST /api/v1/users",
+        "POST /api/v1/consents",
+        "POST /api/v1/emotions/ingest",
         "POST /api/v1/credit/apply",
         "POST /api/v1/credit/offers/{offer_id}/accept",
         "POST /api/v1/notifications/{notification_id}/read",

@@ -15,10 +15,13 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # s
 from ecs.api.access import CallerRule
 from ecs.api.docs_pages import HTTP_METHODS
 from tests.api.routes_support import (
+    PURPOSE,
     Operation,
     Stage,
+    a_consent,
     a_transaction,
     acting,
+    an_event,
     assert_described,
     idle_app,
     operations,
@@ -115,16 +118,21 @@ async def answers(stage: Stage) -> list[Response]:
     client, headers = stage.client, settled.person.headers
     person = {"email": "ana@example.com", "full_name": "Ana", "password": "a quiet lake at dawn"}
     form = {"grant_type": "client_credentials", "client_id": feed.name, "client_secret": "s"}
-    batch = {"transactions": [a_transaction(fresh.id), 1]}
+    moods = {"events": [an_event(settled.person.id), an_event(fresh.id), 1]}
+    batch, consent = {"transactions": [a_transaction(fresh.id), 1]}, a_consent(feed.id)
     paths = [
         *("/api/v1/users/me", "/api/v1/credit/offers", f"/api/v1/credit/offers/{settled.offer_id}"),
         *("/api/v1/credit/account", f"/api/v1/jobs/{settled.job_id}", "/api/v1/notifications"),
+        *("/api/v1/consents", f"/api/v1/consents/texts/{PURPOSE}", "/api/v1/emotions/summary"),
         *("/health", "/healthz", "/ready"),
     ]
     return [
         await client.post("/api/v1/users", json=person),
         await client.post("/token", data=form),
         await client.post("/api/v1/transactions/ingest", json=batch, headers=feed.headers),
+        await client.post("/api/v1/consents", json=consent, headers=headers),
+        await client.post("/api/v1/consents", json=consent, headers=headers),
+        await client.post("/api/v1/emotions/ingest", json=moods, headers=feed.headers),
         await client.post("/api/v1/credit/apply", headers=fresh.headers),
         await client.post("/api/v1/credit/apply", headers=fresh.headers),
         await stage.accept(settled.person, settled.offer_id),
@@ -139,7 +147,7 @@ def schema_of(response: Response) -> dict[str, Any]:
         operation
         for operation in OPERATIONS
         if operation.method == method
-        and re.fullmatch(re.sub(r"\{\w+\}", r"[0-9a-f-]{36}", operation.path), path)
+        and re.fullmatch(re.sub(r"\{\w+\}", r"[^/]+", operation.path), path)
     ]
     content = described(operation)["responses"][str(response.status_code)]["content"]
     return {**content["application/json"]["schema"], "components": DOCUMENT["components"]}

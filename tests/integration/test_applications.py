@@ -11,9 +11,10 @@ from sqlalchemy import text
 
 from ecs.bootstrap import Application
 from ecs.domain.credit.decision import ApplicationInputs
-from ecs.domain.credit.emotion import AbsentReason, EmotionSignal
+from ecs.domain.credit.emotional_history import EmotionalFacts, EmotionalHistory
 from ecs.domain.credit.history import TransactionHistory
 from ecs.domain.credit.record import canonical_bytes
+from ecs.domain.period import Window
 from ecs.domain.transactions import IncomingTransaction
 from ecs.integrations.identifiers import new_id
 from ecs.repositories.credit_repository import ApplicantFile
@@ -22,12 +23,14 @@ from ecs.services.exceptions import AccountExists, DatabaseUnavailable
 from tests.builders import (
     Database,
     a_client,
+    a_consent,
     a_user,
     an_acceptance,
     an_applicant,
     an_offer,
     bad_month,
     connected,
+    emotional_events,
     feed,
     good_month,
     lapse,
@@ -204,7 +207,8 @@ class TestWindow:
         return await a_client(database)
 
     async def file_of(self, uow: UnitOfWork, user_id: UUID, *, limit: int = 100) -> ApplicantFile:
-        return await uow.credit.get_applicant_file(user_id, currency="BRL", days=30, limit=limit)
+        window = Window(days=30, rows_max=limit)
+        return await uow.credit.get_applicant_file(user_id, currency="BRL", money=window, mood=None)
 
     async def add(
         self, uow: UnitOfWork, user_id: UUID, client_id: UUID, *moments: datetime, **changes: Any
@@ -275,7 +279,12 @@ class TestRecord:
             "SELECT * FROM transactions WHERE id = ANY($1) ORDER BY random()",
             row["transaction_ids"],
         )
-        inputs = json.loads(row["record"])["inputs"]
+        events = await owner.fetch(
+            "SELECT * FROM emotional_events WHERE event_id = ANY($1) ORDER BY random()",
+            row["emotional_event_ids"],
+        )
+        record = json.loads(row["record"])
+        inputs = record["inputs"]
         decision = ecs.credit.calculator.calculate(
             ApplicationInputs(
                 history=TransactionHistory(
@@ -287,31 +296,54 @@ class TestRecord:
                 now=datetime.fromisoformat(inputs["now"]),
                 user_created_at=datetime.fromisoformat(inputs["user_created_at"]),
                 window_days=inputs["window_days"],
-                emotion=EmotionSignal.absent(AbsentReason.NO_CONSENT),
+                emotion=EmotionalFacts(
+                    consent_ids=tuple(UUID(str(consent)) for consent in row["consent_ids"]),
+                    history=EmotionalHistory(
+                        event_ids=tuple(UUID(str(event["event_id"])) for event in events),
+                        client_ids=tuple(UUID(str(event["client_id"])) for event in events),
+                        captured_at=tuple(event["captured_at"] for event in events),
+                        emotions=tuple(event["emotion_primary"] for event in events),
+                        confidences=tuple(event["emotion_confidence"] for event in events),
+                        valences=tuple(event["valence"] for event in events),
+                    ),
+                    window_days=record["emotion"]["inputs"]["window_days"],
+                ),
             )
         )
         return canonical_bytes(decision)
 
     @pytest.mark.parametrize("month", [good_month, bad_month, thin_month])
+    @pytest.mark.parametrize("mood", [[], people.steady_mood(0.7)], ids=["silent", "cheerful"])
     async def test_replays_to_the_same_bytes(
-        self, ecs: Application, database: Database, owner: Any, month: Month
+        self,
+        ecs: Application,
+        database: Database,
+        owner: Any,
+        month: Month,
+        mood: list[people.MoodRow],
     ) -> None:
         user_id = await a_person(ecs, database, month)
+        client_id = await a_client(database)
+        await a_consent(database, user_id, client_id)
+        await emotional_events(database, user_id, client_id, mood)
         await ecs.credit.apply(user_id=user_id, request_id="req-1")
         row = await owner.fetchrow("SELECT * FROM risk_assessments")
         record = json.loads(row["record"])
         record["inputs"]["transaction_ids"] = [str(row_id) for row_id in row["transaction_ids"]]
+        event_ids = [str(event_id) for event_id in row["emotional_event_ids"]]
+        record["emotion"]["inputs"]["event_ids"] = event_ids
         stored = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
         assert stored == await self.replayed(ecs, owner, row)
 
     @settings(
         max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
-    @given(rows=people.any_rows())
+    @given(rows=people.any_rows(), moods=people.any_moods())
     async def test_loses_no_bit_of_any_decision_in_the_database(
-        self, ecs: Application, plain: Any, rows: list[people.Row]
+        self, ecs: Application, plain: Any, rows: list[people.Row], moods: list[people.MoodRow]
     ) -> None:
-        decided = canonical_bytes(ecs.credit.calculator.calculate(people.application(rows)))
+        facts = people.application(rows, emotion=people.shared(moods))
+        decided = canonical_bytes(ecs.credit.calculator.calculate(facts))
         stored = json.loads(await plain.fetchval("SELECT $1::jsonb", decided.decode()))
         assert json.dumps(stored, sort_keys=True, separators=(",", ":")).encode() == decided
 

@@ -2,7 +2,6 @@ import json
 import math
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -10,8 +9,7 @@ from hypothesis import strategies as st
 
 from ecs.domain.credit.artefact import ArtefactError
 from ecs.domain.credit.decision import ApplicationInputs, Decision, DecisionStatus
-from ecs.domain.credit.emotion import AbsentReason, EmotionSignal
-from ecs.domain.credit.policy import BaseLimit, EmotionMode
+from ecs.domain.credit.policy import BaseLimit
 from ecs.domain.credit.record import canonical_bytes, to_record
 from ecs.domain.credit.scorecard import probability_of_default
 from ecs.domain.money import Money
@@ -19,22 +17,19 @@ from ecs.domain.rate import quantised
 from ecs.integrations.risk_model_file import RiskModel
 from ecs.services.credit_service import CreditOfferCalculator
 from tests.unit.domain.credit.people import (
+    CONSENT,
     DAY,
     NOW,
     Row,
     any_rows,
     application,
     card_scoring,
+    earning,
     good_month,
     shipped,
 )
 
-CONSENT = UUID(int=7)
 HIGH_RISK_SCORE, LOW_RISK_SCORE = 500, 569
-
-
-def mood(factor: float) -> EmotionSignal:
-    return EmotionSignal(factor=factor, events=31, consent_ids=(CONSENT,), absent_reason=None)
 
 
 def calculator(model: RiskModel | None = None) -> CreditOfferCalculator:
@@ -46,7 +41,7 @@ def decide(rows: list[Row], *, score: int | None = None, factor: float | None = 
     model = shipped() if score is None else card_scoring(score)
     facts = application(rows)
     if factor is not None:
-        facts = replace(facts, emotion=mood(factor))
+        facts = replace(facts, emotion=earning(factor))
     return calculator(model).calculate(facts)
 
 
@@ -222,62 +217,10 @@ class TestReferral:
         assert decide(good_month()[:10]).status is not DecisionStatus.REFERRED
 
 
-class TestEmotion:
-    @given(facts=applications, factor=st.floats(1, 1.1))
-    def test_moves_nothing_but_the_limit_and_that_only_up(
-        self, facts: ApplicationInputs, factor: float
-    ) -> None:
-        plain = calculator().calculate(facts)
-        moody = calculator().calculate(replace(facts, emotion=mood(factor)))
-        assert (plain.status, plain.reasons) == (moody.status, moody.reasons)
-        if plain.assessment is None or moody.assessment is None:
-            assert plain.assessment is moody.assessment
-            return
-        assert replace(moody.assessment, final=plain.assessment.final) == plain.assessment
-        without, final = moody.assessment.without_emotion.limit, moody.assessment.final.limit
-        assert without <= final <= Money(without.cents * 11 // 10)
-
-    @given(
-        facts=applications,
-        reason=st.sampled_from(list(AbsentReason)),
-        events=st.integers(0, 50),
-    )
-    def test_that_is_absent_leaves_the_baseline_to_the_byte(
-        self, facts: ApplicationInputs, reason: AbsentReason, events: int
-    ) -> None:
-        absent = EmotionSignal.absent(reason, events=events, consent_ids=(CONSENT,))
-        records = [
-            to_record(calculator().calculate(item))
-            for item in (facts, replace(facts, emotion=absent))
-        ]
-        assert records[1].pop("emotion")["absent_reason"] == reason
-        records[0].pop("emotion")
-        assert json.dumps(records[0]) == json.dumps(records[1])
-
-    def test_is_not_even_looked_at_when_the_policy_says_off(self) -> None:
-        model = shipped()
-        off = replace(model.policy, emotion=replace(model.policy.emotion, mode=EmotionMode.OFF))
-        facts = replace(application(good_month()), emotion=mood(1.1))
-        decision = calculator(replace(model, policy=off)).calculate(facts)
-        assert decision.emotion.absent_reason is AbsentReason.OFF
-        assert decision.assessment is not None
-        assert decision.assessment.final == decision.assessment.without_emotion
-
-    def test_never_rescues_a_limit_that_is_too_small(self) -> None:
-        assert decide(month(inflow=66), score=LOW_RISK_SCORE, factor=1.1).status is (
-            DecisionStatus.DENIED
-        )
-
-    def test_tells_a_denied_person_nothing_of_a_rise(self) -> None:
-        decision = decide(good_month(), score=HIGH_RISK_SCORE, factor=1.1)
-        assert decision.status is DecisionStatus.DENIED
-        assert decision.emotion.information is None
-
-
 class TestRecord:
     @given(facts=applications, factor=st.floats(1, 1.1))
     def test_replays_to_the_same_bytes(self, facts: ApplicationInputs, factor: float) -> None:
-        moody = replace(facts, emotion=mood(factor))
+        moody = replace(facts, emotion=earning(factor))
         recorded = canonical_bytes(calculator().calculate(moody))
         assert canonical_bytes(calculator().calculate(moody)) == recorded
         assert (
@@ -306,7 +249,8 @@ class TestRecord:
 
     def test_holds_everything_a_replay_needs(self) -> None:
         facts = replace(
-            application(good_month(), user_created_at=NOW - timedelta(days=400)), emotion=mood(1.03)
+            application(good_month(), user_created_at=NOW - timedelta(days=400)),
+            emotion=earning(1.03),
         )
         model = shipped()
         record = to_record(calculator().calculate(facts))
@@ -337,7 +281,7 @@ class TestRecord:
         without, final = assessment["without_emotion"], assessment["final"]
         assert (without["limit"], final["limit"]) == ("4420.00", "4550.00")
         assert without["multipliers"]["emotional_trend"] == 1
-        assert final["multipliers"]["emotional_trend"] == 1.03
+        assert final["multipliers"]["emotional_trend"] == pytest.approx(1.03, rel=1e-14)
         for twin in (without, final):
             factors = twin["multipliers"].values()
             assert math.prod((twin["base"], *factors)) == pytest.approx(twin["uncapped"])

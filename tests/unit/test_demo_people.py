@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs.domain.credit.decision import ApplicationInputs
-from ecs.domain.credit.emotion import AbsentReason, EmotionSignal
+from ecs.domain.credit.emotional_history import EmotionalFacts, EmotionalHistory
 from ecs.domain.credit.history import Category, TransactionHistory
 from ecs.domain.transactions import IncomingTransaction, refusal
 from ecs.integrations.risk_model_file import load_risk_model
@@ -46,7 +46,7 @@ def decided(persona: Persona, now: datetime = NOW) -> str:
             now=now,
             user_created_at=now,
             window_days=30,
-            emotion=EmotionSignal.absent(AbsentReason.NO_CONSENT),
+            emotion=EmotionalFacts(consent_ids=(), history=EmotionalHistory(), window_days=7),
         )
     ).status.value
 

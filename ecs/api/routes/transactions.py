@@ -1,6 +1,5 @@
 """Transactions over HTTP."""
 
-from enum import StrEnum
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from ecs.wire.ingestion import ReadItems
 
 router = APIRouter(prefix="/api/v1/transactions", tags=["transactions"], route_class=EcsRoute)
 
-EXPLANATIONS: Final[dict[StrEnum, str]] = {
+EXPLANATIONS: Final[dict[Verdict, str]] = {
     Verdict.UNKNOWN_USER: "There is no person with this user_id.",
     Verdict.FUTURE_TIMESTAMP: "occurred_at is more than 5 minutes ahead; check the clock.",
     Verdict.TOO_OLD: "occurred_at is more than 2 years ago.",

@@ -44,7 +44,7 @@ UUID_BYTES: Final = 16
 AMOUNT_PATTERN: Final = r"^-?[0-9]{1,12}\.[0-9]{2}$"
 RATE_PATTERN: Final = r"^-?[0-9]+\.[0-9]{6}$"
 _AMOUNT: Final = re.compile(AMOUNT_PATTERN[1:-1])
-_LIMIT: Final = re.compile(r"[0-9]{1,9}")
+_DIGITS: Final = re.compile(r"[0-9]{1,9}")
 # Control, surrogate and unassigned characters, and line separators.
 _NOT_PLAIN: Final = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
 # These turn the direction of the text around them, so that it reads as something else.
@@ -94,10 +94,15 @@ def _check_cursor(cursor: str) -> str:
     return cursor
 
 
-def _check_limit(value: object) -> object:
-    if isinstance(value, str) and _LIMIT.fullmatch(value) is None:
-        raise invalid(f"Write a whole number from 1 to {LIMIT_MAX}.")
-    return value
+def whole_number(most: int) -> Callable[[object], object]:
+    """Return a check that admits only plain digits: no sign, no blanks, no other script."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and _DIGITS.fullmatch(value) is None:
+            raise invalid(f"Write a whole number from 1 to {most}.")
+        return value
+
+    return check
 
 
 MoneyText = Annotated[
@@ -157,7 +162,9 @@ class PageRequest:
 
 
 def page_request(
-    limit: Annotated[int, BeforeValidator(_check_limit), Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
+    limit: Annotated[
+        int, BeforeValidator(whole_number(LIMIT_MAX)), Query(ge=1, le=LIMIT_MAX)
+    ] = LIMIT_DEFAULT,
     after: Annotated[
         str | None,
         AfterValidator(lambda cursor: None if cursor is None else _check_cursor(cursor)),

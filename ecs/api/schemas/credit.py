@@ -203,4 +203,6 @@ def _limit(assessment: dict[str, Any] | None) -> LimitOut | None:
 
 
 def _emotion(emotion: dict[str, Any]) -> EmotionOut:
-    return EmotionOut(**emotion | {"factor": quantised(emotion["factor"])})
+    # The record also knows the features: they are for the replay, not for the answer.
+    shown = {name: emotion[name] for name in EmotionOut.model_fields}
+    return EmotionOut(**shown | {"factor": quantised(emotion["factor"])})

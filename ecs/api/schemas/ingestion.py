@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -11,6 +11,8 @@ from ecs.services.exceptions import TooLarge
 from ecs.wire.field_errors import FieldError
 from ecs.wire.forms import Body
 from ecs.wire.ingestion import INVALID_FIELD, ITEMS_MAX, ReadItems
+
+Verdict = TypeVar("Verdict", bound=StrEnum)
 
 PASSED: Final = frozenset({"accepted", "duplicate"})
 
@@ -38,9 +40,9 @@ class IngestionOut(Answer):
     def of(
         cls,
         items: ReadItems[Any],
-        verdicts: Mapping[int, StrEnum],
+        verdicts: Mapping[int, Verdict],
         *,
-        explain: Callable[[StrEnum], str],
+        explain: Callable[[Verdict], str],
     ) -> "IngestionOut":
         """Return the shape of a batch; ``verdicts`` judge the readable items."""
         results = [
@@ -77,7 +79,7 @@ def refuse_too_many(items: Sequence[Any]) -> Sequence[Any]:
 
 
 def _judged(
-    index: int, item_id: str | None, verdict: StrEnum, explain: Callable[[StrEnum], str]
+    index: int, item_id: str | None, verdict: Verdict, explain: Callable[[Verdict], str]
 ) -> ItemResultOut:
     if verdict.value in PASSED:
         return ItemResultOut.model_validate(

@@ -1,8 +1,8 @@
 """JSON shapes of transactions."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
 from ecs.api.schemas.common import MoneyText
@@ -10,15 +10,7 @@ from ecs.api.schemas.ingestion import batch_field
 from ecs.domain.credit.history import Category
 from ecs.domain.money import Money
 from ecs.domain.transactions import IncomingTransaction
-from ecs.wire.forms import Body, Instant, StrictUuid
-
-CATEGORIES: Final = [category.value for category in Category]
-
-
-def _check_category(category: str | None) -> str | None:
-    if category is not None and category not in CATEGORIES:
-        raise PydanticCustomError("invalid_value", f"Use one of {', '.join(CATEGORIES)}.")
-    return category
+from ecs.wire.forms import Body, Instant, StrictUuid, one_of
 
 
 def _check_not_zero(amount: str) -> str:
@@ -35,11 +27,7 @@ class TransactionIn(Body):
     occurred_at: Instant
     amount: Annotated[MoneyText, AfterValidator(_check_not_zero)]
     currency: Annotated[StrictStr, Field(pattern=r"^[A-Z]{3}$")]
-    category: Annotated[
-        StrictStr | None,
-        AfterValidator(_check_category),
-        WithJsonSchema({"anyOf": [{"type": "string", "enum": CATEGORIES}, {"type": "null"}]}),
-    ] = None
+    category: Annotated[StrictStr, *one_of(Category)] | None = None
 
     def at(self, index: int) -> IncomingTransaction:
         """Return the domain's value of this item, at its place in the batch."""

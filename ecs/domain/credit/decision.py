@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ecs.domain.credit.artefact import ArtefactError, ArtefactReference
 from ecs.domain.credit.emotion import EmotionOutcome, EmotionSignal, unused
+from ecs.domain.credit.emotional_history import EmotionalFacts
 from ecs.domain.credit.features import FEATURE_CONTRACT, Evidence, FeatureVector, MonthlyFlows
 from ecs.domain.credit.history import TransactionHistory
 from ecs.domain.credit.limit import LimitTwin
@@ -30,19 +31,24 @@ class ApplicationInputs:
     """
     The facts a decision is made from.
 
-    The history holds the newest rows of ``[now - window_days, now)``, already cut.
+    The history holds the newest rows of ``[now - window_days, now)``, already cut. ``emotion`` is
+    None where the policy forbids to read any.
     """
 
     history: TransactionHistory
     now: datetime
     user_created_at: datetime
     window_days: int
-    emotion: EmotionSignal
+    emotion: EmotionalFacts | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionInputs:
-    """Which facts a decision was made from: enough to find them again and to prove them."""
+    """
+    Which facts a decision was made from: enough to find them again and to prove them.
+
+    Those of emotion are with the signal they gave, so that the rest does not depend on them.
+    """
 
     now: datetime
     window_days: int

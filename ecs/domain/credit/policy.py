@@ -169,6 +169,7 @@ class Policy:
         _require(self.apr.floor > 0, "apr: floor must be positive")
         _require(self.limit.step.cents > 0, "limit: step must be positive")
         _require(self.caps.absolute >= self.limit.minimum.amount, "caps: absolute below minimum")
+        _require(self.emotion.trend_scale > 0, "emotion: trend_scale must be positive")
         _require(1 == self.emotion.factor_min <= self.emotion.factor_max, "emotion: factor bounds")
 
     def band(self, probability_of_default: float) -> Band:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ecs.domain.credit.artefact import ArtefactReference
 from ecs.domain.credit.decision import Assessment, Decision, DecisionInputs
-from ecs.domain.credit.emotion import EmotionOutcome
+from ecs.domain.credit.emotion import EmotionEffect, EmotionInputs, EmotionOutcome
 from ecs.domain.credit.features import MonthlyFlows
 from ecs.domain.credit.limit import LimitTwin
 from ecs.domain.credit.reasons import Reason
@@ -105,16 +105,37 @@ def _reason(reason: Reason) -> dict[str, Any]:
 
 
 def _emotion(emotion: EmotionOutcome) -> dict[str, Any]:
-    information = emotion.information
+    signal, information = emotion.signal, emotion.information
     return {
         "used": emotion.used,
         "factor": emotion.factor,
-        "events": emotion.events,
-        "consent_ids": [str(consent_id) for consent_id in emotion.consent_ids],
-        "absent_reason": emotion.absent_reason.value if emotion.absent_reason else None,
+        "events": signal.events,
+        "consent_ids": [str(consent_id) for consent_id in signal.consent_ids],
+        "absent_reason": signal.absent_reason.value if signal.absent_reason else None,
         "information": {"code": information.code, "text": information.text}
         if information
         else None,
+        "inputs": _emotion_inputs(signal.inputs) if signal.inputs else None,
+        **_effect(signal.effect),
+    }
+
+
+def _emotion_inputs(inputs: EmotionInputs) -> dict[str, Any]:
+    return {
+        "window_days": inputs.window_days,
+        "event_ids": [str(event_id) for event_id in inputs.event_ids],
+        "sha256": inputs.sha256,
+    }
+
+
+def _effect(effect: EmotionEffect | None) -> dict[str, Any]:
+    """Return the features and what they ask for, also where no limit could rise."""
+    if effect is None:
+        return {"features": None, "block": None}
+    features = effect.features
+    return {
+        "features": {"emo_valence": features.emo_valence, "emo_trend": features.emo_trend},
+        "block": effect.block,
     }
 
 

@@ -1,1 +1,1 @@
-"""Decisions of emotions. Not built yet."""
+"""Readings of people's mood: what comes in, and how a person sees it."""

@@ -1,5 +1,6 @@
 """People for the tests of a decision: named ones, and any at all."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,10 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
+from ecs.domain.affect import Emotion
 from ecs.domain.credit.artefact import ArtefactReference
 from ecs.domain.credit.decision import ApplicationInputs
-from ecs.domain.credit.emotion import AbsentReason, EmotionSignal
+from ecs.domain.credit.emotional_history import EmotionalFacts, EmotionalHistory
 from ecs.domain.credit.features import Evidence, FeatureVector, MonthlyFlows, gather_evidence
 from ecs.domain.credit.history import Category, TransactionHistory
 from ecs.domain.credit.scorecard import Scorecard
@@ -19,10 +21,16 @@ from ecs.integrations.risk_model_file import RiskModel, load_risk_model
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-NO_CONSENT = EmotionSignal.absent(AbsentReason.NO_CONSENT)
+HOUR = timedelta(hours=1)
+MICROSECOND = timedelta(microseconds=1)
+MOOD_DAYS = 7
+CONSENT, DEVICE = UUID(int=7), UUID(int=8)
+NO_CONSENT = EmotionalFacts(consent_ids=(), history=EmotionalHistory(), window_days=MOOD_DAYS)
 
 # How long before NOW, signed cents, category.
 Row = tuple[timedelta, int, str | None]
+# How long before NOW, emotion, confidence, valence.
+MoodRow = tuple[timedelta, str, float, float]
 
 
 @cache
@@ -49,6 +57,43 @@ def application(rows: Iterable[Row], **changes: Any) -> ApplicationInputs:
         history=history(rows), now=NOW, user_created_at=NOW, window_days=30, emotion=NO_CONSENT
     )
     return replace(plain, **changes)
+
+
+def moods(rows: Iterable[MoodRow]) -> EmotionalHistory:
+    listed = list(rows)
+    return EmotionalHistory(
+        event_ids=tuple(UUID(int=index + 1) for index in range(len(listed))),
+        client_ids=(DEVICE,) * len(listed),
+        captured_at=tuple(NOW - age for age, *_ in listed),
+        emotions=tuple(emotion for _, emotion, _, _ in listed),
+        confidences=tuple(confidence for _, _, confidence, _ in listed),
+        valences=tuple(valence for *_, valence in listed),
+    )
+
+
+def shared(rows: Iterable[MoodRow], *, days: int = MOOD_DAYS) -> EmotionalFacts:
+    """What a person has shared who consented."""
+    return EmotionalFacts(consent_ids=(CONSENT,), history=moods(rows), window_days=days)
+
+
+def steady_mood(valence: float, *, events: int = 31) -> list[MoodRow]:
+    """The same mood every hour."""
+    return [(hour * HOUR, Emotion.SURPRISE, 1.0, valence) for hour in range(1, events + 1)]
+
+
+def earning(factor: float) -> EmotionalFacts:
+    """A stream that earns the factor by the shipped policy, but for the last bits of it."""
+    rules = shipped().policy.emotion
+    pull = math.log(factor) / rules.sensitivity
+    valence = pull / rules.valence_weight / (31 / (31 + 8))
+    if valence <= 1:
+        return shared(steady_mood(valence))
+    # The trend gives all that it can, and the level the rest.
+    level = (pull - rules.trend_weight) / rules.valence_weight / (400 / (400 + 8))
+    return shared(
+        (HOUR + HOUR * index / 400, Emotion.SURPRISE, 1.0, level + 0.01 - 0.02 * index / 399)
+        for index in range(400)
+    )
 
 
 def good_month() -> list[Row]:
@@ -132,3 +177,30 @@ def any_flows() -> st.SearchStrategy[MonthlyFlows]:
         debt_payments=amount,
         essentials=amount,
     )
+
+
+def any_confidence() -> st.SearchStrategy[float]:
+    """Ordinary ones, and the smallest that a float can hold."""
+    return st.one_of(
+        st.floats(0.01, 1),
+        st.floats(0, 1, exclude_min=True, allow_subnormal=True),
+        st.floats(0, 1e-300, exclude_min=True, allow_subnormal=True),
+        st.sampled_from([1.0, 5e-324]),
+    )
+
+
+def any_moods(
+    *, at_least: int = 0, at_most: int = 40, days: int = MOOD_DAYS
+) -> st.SearchStrategy[list[MoodRow]]:
+    """Any stream inside of the window; many of its moments are the same, or nearly so."""
+    row = st.tuples(
+        st.one_of(
+            st.timedeltas(MICROSECOND, days * DAY),
+            st.integers(1, 5).map(lambda count: count * MICROSECOND),
+            st.sampled_from([HOUR, days * DAY]),
+        ),
+        st.sampled_from([emotion.value for emotion in Emotion]),
+        any_confidence(),
+        st.floats(-1, 1),
+    )
+    return st.lists(row, min_size=at_least, max_size=at_most)

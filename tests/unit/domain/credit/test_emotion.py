@@ -1,26 +1,41 @@
+import math
 from dataclasses import replace
-from uuid import UUID
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs.domain.credit.emotion import (
-    AbsentReason,
     EmotionSignal,
+    effect_of,
     outcome,
-    permitted,
+    read_signal,
     tell_rise,
     unused,
 )
+from ecs.domain.credit.emotion_features import AbsentReason, EmotionFeatures
+from ecs.domain.credit.emotional_history import EmotionalFacts
 from ecs.domain.credit.limit import Caps, LimitTwin, Multipliers
 from ecs.domain.credit.policy import EmotionMode
 from ecs.domain.money import Money
-from tests.unit.domain.credit.people import NO_CONSENT, shipped
+from tests.unit.domain.credit.people import (
+    CONSENT,
+    NO_CONSENT,
+    NOW,
+    any_moods,
+    earning,
+    shared,
+    shipped,
+    steady_mood,
+)
 
 RULES = shipped().policy.emotion
-CONSENT = UUID(int=7)
-PRESENT = EmotionSignal(factor=1.03, events=31, consent_ids=(CONSENT,), absent_reason=None)
+OFF = replace(RULES, mode=EmotionMode.OFF)
+
+
+def signal_of(facts: EmotionalFacts | None, **changes: Any) -> EmotionSignal:
+    return read_signal(facts, now=NOW, rules=replace(RULES, **changes))
 
 
 def twin(limit: Money) -> LimitTwin:
@@ -36,43 +51,95 @@ def twin(limit: Money) -> LimitTwin:
     )
 
 
-class TestSignal:
-    @pytest.mark.parametrize("reason", list(AbsentReason))
-    def test_that_is_absent_cannot_move_the_limit(self, reason: AbsentReason) -> None:
-        assert EmotionSignal.absent(reason).factor == 1
-        with pytest.raises(ValueError, match="must not move"):
-            replace(EmotionSignal.absent(reason), factor=1.01)
+class TestEffect:
+    @pytest.mark.parametrize(
+        ("valence", "trend", "block", "factor"),
+        [
+            pytest.param(0.0, 0.0, 0.0, 1.0, id="neutral"),
+            pytest.param(0.4, 0.1, -0.11, math.exp(0.044), id="cheerful and rising"),
+            pytest.param(0.4, -0.1, -0.01, math.exp(0.004), id="cheerful and falling"),
+            pytest.param(0.0, 0.2, -0.1, math.exp(0.04), id="the whole trend"),
+            pytest.param(0.0, 1e11, -0.1, math.exp(0.04), id="not more than the whole trend"),
+            pytest.param(1.0, 0.2, -0.25, 1.1, id="never above a tenth"),
+            pytest.param(-0.4, 0.0, 0.06, 1.0, id="sad"),
+            pytest.param(-1.0, -1e11, 0.25, 1.0, id="as sad as can be"),
+        ],
+    )
+    def test_is_the_formula(
+        self, valence: float, trend: float, block: float, factor: float
+    ) -> None:
+        effect = effect_of(EmotionFeatures(emo_valence=valence, emo_trend=trend), RULES)
+        assert effect.block == pytest.approx(block, rel=1e-14)
+        assert effect.factor == pytest.approx(factor, rel=1e-14)
+
+    @given(valence=st.floats(-1, 1), trend=st.floats(allow_nan=False))
+    def test_stays_within_the_bounds_of_the_policy(self, valence: float, trend: float) -> None:
+        effect = effect_of(EmotionFeatures(emo_valence=valence, emo_trend=trend), RULES)
+        assert abs(effect.block) <= 0.25
+        assert 1 <= effect.factor <= 1.1
+        assert math.copysign(1, effect.block) == 1 or effect.block
 
     @given(
-        factor=st.floats(allow_infinity=True, allow_nan=True).filter(lambda x: not 1 <= x <= 1.1)
+        valences=st.tuples(st.floats(-1, 1), st.floats(-1, 1)),
+        trends=st.tuples(st.floats(-5, 5), st.floats(-5, 5)),
     )
-    def test_outside_the_policy_is_refused(self, factor: float) -> None:
-        with pytest.raises(ValueError, match="bounds of the policy"):
-            permitted(replace(PRESENT, factor=factor), RULES)
+    def test_never_falls_when_the_mood_is_better(
+        self, valences: tuple[float, float], trends: tuple[float, float]
+    ) -> None:
+        worse, better = (
+            effect_of(EmotionFeatures(emo_valence=valence, emo_trend=trend), RULES)
+            for valence, trend in zip(sorted(valences), sorted(trends), strict=True)
+        )
+        assert worse.factor <= better.factor
 
-    @pytest.mark.parametrize("factor", [1.0, 1.03, 1.1])
-    def test_inside_the_policy_passes(self, factor: float) -> None:
-        signal = replace(PRESENT, factor=factor)
-        assert permitted(signal, RULES) == signal
 
-    def test_is_dropped_when_the_policy_says_off(self) -> None:
-        rules = replace(RULES, mode=EmotionMode.OFF)
-        assert permitted(PRESENT, rules) == EmotionSignal.absent(AbsentReason.OFF)
+class TestSignal:
+    def test_has_an_effect_or_a_reason_why_not(self) -> None:
+        present = signal_of(earning(1.03))
+        with pytest.raises(ValueError, match="either"):
+            replace(present, absent_reason=AbsentReason.STALE)
+        with pytest.raises(ValueError, match="either"):
+            replace(present, effect=None)
+
+    def test_knows_what_was_looked_at(self) -> None:
+        facts = earning(1.03)
+        signal = signal_of(facts)
+        assert signal.inputs is not None
+        assert signal.inputs.event_ids == facts.history.sorted_ids()
+        assert (signal.inputs.sha256, signal.inputs.window_days) == (facts.history.sha256(), 7)
+        assert (signal.events, signal.consent_ids) == (31, (CONSENT,))
+        assert signal.factor == pytest.approx(1.03)
+
+    def test_of_too_little_knows_that_too(self) -> None:
+        signal = signal_of(shared(steady_mood(1, events=4)))
+        assert (signal.events, signal.consent_ids, signal.factor) == (4, (CONSENT,), 1)
+        assert signal.absent_reason is AbsentReason.TOO_FEW
+
+    @given(rows=any_moods())
+    def test_of_a_policy_that_says_off_does_not_depend_on_anything(self, rows: Any) -> None:
+        signal = read_signal(shared(rows), now=NOW, rules=OFF)
+        assert signal == read_signal(None, now=NOW, rules=OFF)
+        assert (signal.events, signal.consent_ids, signal.inputs) == (0, (), None)
+        assert signal.absent_reason is AbsentReason.OFF
+
+    def test_is_refused_where_nothing_was_read_against_the_policy(self) -> None:
+        with pytest.raises(ValueError, match="none were read"):
+            signal_of(None)
 
 
 class TestOutcome:
     def test_says_what_took_part(self) -> None:
-        told = outcome(PRESENT)
-        assert (told.used, told.factor, told.events) == (True, 1.03, 31)
-        assert (told.consent_ids, told.absent_reason) == ((CONSENT,), None)
+        signal = signal_of(earning(1.03))
+        told = outcome(signal)
+        assert (told.used, told.factor, told.signal) == (True, signal.factor, signal)
 
     def test_says_why_nothing_took_part(self) -> None:
-        told = outcome(NO_CONSENT)
+        told = outcome(signal_of(NO_CONSENT))
         assert (told.used, told.factor) == (False, 1)
-        assert told.absent_reason is AbsentReason.NO_CONSENT
+        assert told.signal.absent_reason is AbsentReason.NO_CONSENT
 
     def test_without_a_limit_used_nothing(self) -> None:
-        told = unused(PRESENT)
+        told = unused(signal_of(earning(1.03)))
         assert (told.used, told.factor, told.information) == (False, 1, None)
 
 

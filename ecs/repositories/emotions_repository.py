@@ -1,0 +1,134 @@
+"""Reads and writes of emotional events: a whole batch in one statement."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ecs.domain.consents import Purpose
+from ecs.domain.emotions.events import IncomingEvent, Verdict
+from ecs.domain.emotions.summary import MoodCount
+from ecs.repositories.ingestion import ingest_seeing_everything
+from ecs.repositories.results import rowcount
+
+# Of equal ids in one batch the first permitted item wins; the others are held against it. Rows
+# are written in the order of their keys, so that two batches cannot deadlock.
+_INGEST: Final = text("""
+WITH incoming AS (
+    SELECT * FROM unnest(
+        CAST(:indexes AS int[]), CAST(:client_ids AS uuid[]), CAST(:event_ids AS uuid[]),
+        CAST(:user_ids AS uuid[]), CAST(:captured_at AS timestamptz[]), CAST(:emotions AS text[]),
+        CAST(:confidences AS float8[]), CAST(:arousals AS float8[]), CAST(:valences AS float8[]),
+        CAST(:sources AS text[])
+    ) AS t (place, client_id, event_id, user_id, captured_at, emotion_primary,
+            emotion_confidence, arousal, valence, source)
+), pair AS (
+    SELECT asked.client_id, asked.user_id, users.id IS NOT NULL AS is_known,
+           coalesce((SELECT max(c.revision) FROM consent_changes c
+                     WHERE c.user_id = users.id AND c.purpose = :purpose
+                       AND c.client_id = asked.client_id) % 2 = 1, false) AS is_permitted
+    FROM (SELECT DISTINCT client_id, user_id FROM incoming) AS asked
+    LEFT JOIN users ON users.id = asked.user_id
+), winner AS (
+    SELECT DISTINCT ON (client_id, event_id) incoming.*
+    FROM incoming JOIN pair USING (client_id, user_id) WHERE pair.is_permitted
+    ORDER BY client_id, event_id, place
+), written AS (
+    INSERT INTO emotional_events (client_id, event_id, user_id, captured_at, emotion_primary,
+                                  emotion_confidence, arousal, valence, source)
+    SELECT client_id, event_id, user_id, captured_at, emotion_primary, emotion_confidence,
+           arousal, valence, source
+    FROM winner ORDER BY client_id, event_id
+    ON CONFLICT (client_id, event_id) DO NOTHING
+    RETURNING client_id, event_id
+)
+SELECT incoming.place, pair.is_known, pair.is_permitted,
+       written.event_id IS NOT NULL AND winner.place = incoming.place AS is_written,
+       written.event_id IS NOT NULL OR stored.event_id IS NOT NULL AS is_seen,
+       (incoming.user_id, incoming.captured_at, incoming.emotion_primary,
+        incoming.emotion_confidence, incoming.arousal, incoming.valence, incoming.source)
+       = CASE WHEN stored.event_id IS NULL
+              THEN (winner.user_id, winner.captured_at, winner.emotion_primary,
+                    winner.emotion_confidence, winner.arousal, winner.valence, winner.source)
+              ELSE (stored.user_id, stored.captured_at, stored.emotion_primary,
+                    stored.emotion_confidence, stored.arousal, stored.valence, stored.source)
+         END AS is_equal
+FROM incoming
+JOIN pair USING (client_id, user_id)
+LEFT JOIN winner USING (client_id, event_id)
+LEFT JOIN written USING (client_id, event_id)
+LEFT JOIN emotional_events AS stored USING (client_id, event_id)
+""")
+_COUNT_BY_DAY: Final = text("""
+SELECT captured_at::date AS day, emotion_primary AS emotion, count(*) AS count,
+       sum(valence) AS valence_sum, sum(arousal) AS arousal_sum
+FROM emotional_events
+WHERE user_id = :user_id AND captured_at >= CAST(:first AS date)
+  AND captured_at < CAST(:last AS date) + 1
+GROUP BY 1, 2
+""")
+# By physical place: rows are never updated, so a row stays where it is until it is deleted.
+_REMOVE: Final = text("""
+DELETE FROM emotional_events WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM emotional_events WHERE captured_at < now() - CAST(:age AS interval)
+    ORDER BY captured_at LIMIT :limit))
+""")
+
+
+class EmotionsRepository:
+    """Readings of mood, as stored."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def ingest(self, items: Sequence[IncomingEvent]) -> dict[int, Verdict]:
+        """Store what is new and permitted in one round trip; return a verdict for each index."""
+        verdicts = await ingest_seeing_everything(self._ingest_once, items)
+        return {index: verdict or Verdict.ID_CONFLICT for index, verdict in verdicts.items()}
+
+    async def count_by_day(self, user_id: UUID, *, first: date, last: date) -> list[MoodCount]:
+        """Return how often each emotion was read of this person, on the UTC days asked for."""
+        rows = await self._session.execute(
+            _COUNT_BY_DAY, {"user_id": user_id, "first": first, "last": last}
+        )
+        return [MoodCount(**row) for row in rows.mappings()]
+
+    async def remove(self, *, older_than: timedelta, limit: int) -> int:
+        """Delete up to ``limit`` of the oldest events; return how many."""
+        deleted = await self._session.execute(_REMOVE, {"age": older_than, "limit": limit})
+        return rowcount(deleted)
+
+    async def _ingest_once(self, items: Sequence[IncomingEvent]) -> dict[int, Verdict | None]:
+        rows = await self._session.execute(
+            _INGEST,
+            {
+                "purpose": Purpose.EMOTION_CREDIT_DECISION,
+                "indexes": [item.index for item in items],
+                "client_ids": [item.client_id for item in items],
+                "event_ids": [item.event_id for item in items],
+                "user_ids": [item.user_id for item in items],
+                "captured_at": [item.captured_at for item in items],
+                "emotions": [item.emotion for item in items],
+                "confidences": [item.confidence for item in items],
+                "arousals": [item.arousal for item in items],
+                "valences": [item.valence for item in items],
+                "sources": [item.source for item in items],
+            },
+        )
+        return {row.place: _verdict(row) for row in rows}
+
+
+def _verdict(row: Row[Any]) -> Verdict | None:
+    """Return what became of an item; None when another transaction stored it unseen."""
+    if not row.is_known:
+        return Verdict.UNKNOWN_USER
+    if not row.is_permitted:
+        return Verdict.CONSENT_MISSING
+    if row.is_written:
+        return Verdict.ACCEPTED
+    if not row.is_seen:
+        return None
+    return Verdict.DUPLICATE if row.is_equal else Verdict.ID_CONFLICT
