@@ -5,8 +5,13 @@ IntegrationError
 ├── RiskModelError    a scorecard or policy file is unreadable, unregistered or wrong
 ├── InvalidToken      not an access token of ours, or no longer
 ├── HasherBusy        too many passwords are being hashed already
+├── HandlerStuck      what handles a stream's messages does not come back
+├── TopologyMismatch  somebody declared an exchange or a queue of ours in another way
 └── DestinationUnavailable    nobody answers where an event is to be carried
+    └── PublishInterrupted    nobody answers any more; some of the messages were confirmed before
 """
+
+from uuid import UUID
 
 
 class IntegrationError(Exception):
@@ -31,3 +36,19 @@ class HasherBusy(IntegrationError):
 
 class DestinationUnavailable(IntegrationError):
     """Nobody answers where an event is to be carried; it stays in the outbox."""
+
+
+class PublishInterrupted(DestinationUnavailable):
+    """The broker stopped answering half-way; ``confirmed`` names what it has taken for sure."""
+
+    def __init__(self, reason: str, *, confirmed: frozenset[UUID]) -> None:
+        super().__init__(reason)
+        self.confirmed = confirmed
+
+
+class HandlerStuck(IntegrationError):
+    """A handler of messages did not come back; nobody knows what it holds: end the process."""
+
+
+class TopologyMismatch(IntegrationError):
+    """An exchange or a queue exists with other arguments; the message says the way out."""

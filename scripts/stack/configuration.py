@@ -66,6 +66,7 @@ heartbeat = 20
 vm_memory_high_watermark.absolute = 512MB
 disk_free_limit.absolute = 256MB
 consumer_timeout = 1800000
+max_message_size = 16777216
 log.console = true
 log.console.level = warning
 log.file = false

@@ -76,7 +76,7 @@ def program_names() -> tuple[str, ...]:
     """Return the names of every program, in the order in which they start."""
     return (
         *SERVICE_NAMES,
-        *("api-1", "api-2", "outbox-relay"),
+        *("api-1", "api-2", "outbox-relay", "emotions-consumer"),
         *("rq-accounts-1", "rq-accounts-2", "rq-periodic", "cron", "nginx"),
     )
 
@@ -180,6 +180,7 @@ def _application(layout: Layout) -> list[Program]:
         python("api-1", f"{api} --port {layout.ports['api-1']} {API_FLAGS}", needs=()),
         python("api-2", f"{api} --port {layout.ports['api-2']} {API_FLAGS}", needs=()),
         python("outbox-relay", "-m workers.outbox_relay", needs=database),
+        python("emotions-consumer", "-m workers.emotions_consumer", needs=("postgres", "rabbitmq")),
         python("rq-accounts-1", "-m workers.rq_worker accounts", needs=both),
         python("rq-accounts-2", "-m workers.rq_worker accounts", needs=both),
         python("rq-periodic", "-m workers.rq_worker periodic", needs=both),

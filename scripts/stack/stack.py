@@ -19,6 +19,7 @@ from scripts.stack.supervision import State, Supervisor
 
 EVERYTHING: Final = program_names()
 SERVICES_ONLY: Final = ("postgres", "redis")
+BROKER_ONLY: Final = ("epmd", "rabbitmq")
 
 STOP_SECONDS: Final = 27
 READY_SECONDS: Final = 90
@@ -98,7 +99,7 @@ class Stack:
             AlreadyRunning: another process runs this stack.
             StackError: something is missing or did not start; nothing is left running.
         """
-        system.ensure_packages(self._say, with_application="nginx" in self.parts)
+        system.ensure_packages(self._say, with_application="rabbitmq" in self.parts)
         self.place.make()
         self._lock = self.place.lock()
         (self.public / "url").unlink(missing_ok=True)  # Left by a stack that was killed.
@@ -215,11 +216,12 @@ class Stack:
         self._supervisor.configure(self._programs())
         self._say("starting services")
         self._supervisord = self._supervisor.spawn()
-        self._wait_for_service("postgres", "redis")
+        self._wait_for_service(*(name for name in SERVICES_ONLY if name in self.parts))
 
     def _prepare(self) -> None:
         self._publish()
-        preparation.create_database(self.layout)
+        if "postgres" in self.parts:
+            preparation.create_database(self.layout)
         if "api-1" not in self.parts:
             return
         self._say("migrating the database")
