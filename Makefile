@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-export NAME SCOPES EMAIL MIGRATION_NAME
+export NAME SCOPES EMAIL MIGRATION_NAME STREAM REDRIVE
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp-$(shell sha256sum requirements-dev.lock | cut -c1-16)
@@ -55,8 +55,13 @@ format: $(STAMP) ## Repair formatting, and the lint that repairs itself
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
+##@ Measure
+.PHONY: benchmark-ingest
+benchmark-ingest: $(STAMP) ## Measure how fast emotional events are taken in, as ratios to COPY
+	@$(BIN)/python -m scripts.benchmark_ingest
+
 ##@ Data of the running stack
-.PHONY: create-client seed-dev clean-dev forget-user
+.PHONY: create-client seed-dev clean-dev forget-user produce-emotions dead-letters
 create-client: $(STAMP) ## Make an API client: NAME=... SCOPES="a:write b:write"; prints one JSON line
 	@[ -n "$$NAME" ] && [ -n "$$SCOPES" ] || { echo 'Give NAME=... SCOPES="transactions:write"' >&2; exit 2; }
 	@$(WITH_STACK) $(BIN)/python -m scripts.create_client --name "$$NAME" --scopes "$$SCOPES"
@@ -64,9 +69,16 @@ seed-dev: $(STAMP) ## Add the demo people
 	@$(WITH_STACK) $(BIN)/python -m scripts.seed_dev
 clean-dev: $(STAMP) ## Remove all development data
 	@$(WITH_STACK) $(BIN)/python -m scripts.clean_dev
+produce-emotions: $(STAMP) ## Stream moods of the demo people over RabbitMQ: COUNT=600 RATE=100 SEED=1 DAYS=3
+	@$(WITH_STACK) $(BIN)/python -m scripts.produce_emotions $(if $(COUNT),--count '$(COUNT)') \
+		$(if $(RATE),--rate '$(RATE)') $(if $(SEED),--seed '$(SEED)') $(if $(DAYS),--days '$(DAYS)')
 forget-user: $(STAMP) ## Delete a person, keep the record of decisions pseudonymised: EMAIL=...
 	@[ -n "$$EMAIL" ] || { echo "Give EMAIL=..." >&2; exit 2; }
 	@$(WITH_STACK) $(BIN)/python -m scripts.forget_user --email "$$EMAIL"
+
+dead-letters: $(STAMP) ## Show what a stream could not use; REDRIVE=all|<code>|<id>,... sends it again
+	@$(WITH_STACK) $(BIN)/python -m scripts.dead_letters --stream "$${STREAM:-emotions}" \
+		$(if $(REDRIVE),--redrive "$$REDRIVE")
 
 ##@ Migrations (DB_URL=<the owner's URL>, or the running stack's)
 .PHONY: migrate-generate migrate-upgrade migrate-downgrade migrate-current migrate-history

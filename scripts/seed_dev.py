@@ -21,6 +21,7 @@ from rich.progress import track
 
 from ecs.bootstrap import Application, owner_application
 from ecs.config import Settings, settings_or_exit
+from ecs.domain.consents import Purpose
 from ecs.domain.people import CLIENT_SCOPES
 from ecs.log import configure_logging
 from ecs.services.exceptions import EmailTaken, InvalidClient, InvalidGrant
@@ -28,6 +29,7 @@ from scripts.create_client import credentials
 from scripts.demo_people import PERSONAS, Persona, transactions_of
 
 CLIENT_NAME = "demo-feed"
+CONSENT_LOCALE = "en"
 
 
 def password_of(persona: Persona, settings: Settings) -> str:
@@ -65,17 +67,36 @@ async def _person(
     ecs: Application, persona: Persona, settings: Settings, client_id: UUID
 ) -> dict[str, Any]:
     password = password_of(persona, settings)
-    login = {"persona": persona.name, "email": persona.email, "password": password}
+    user_id = await _user_id(ecs, persona, password)
     await ecs.transactions.ingest(
         transactions_of(
             persona,
-            user_id=await _user_id(ecs, persona, password),
+            user_id=user_id,
             now=ecs.transactions.now(),
             currency=settings.credit.currency,
         ),
         client_id=client_id,
     )
-    return login
+    await _consent(ecs, user_id, client_id)
+    return {
+        "id": str(user_id),
+        "persona": persona.name,
+        "email": persona.email,
+        "password": password,
+    }
+
+
+async def _consent(ecs: Application, user_id: UUID, client_id: UUID) -> None:
+    """Consent on the person's behalf, once: whoever withdrew it since has had the last word."""
+    given = await ecs.consents.list_consents(user_id)
+    if not any(consent.client_id == client_id for consent in given):
+        await ecs.consents.grant(
+            user_id=user_id,
+            purpose=Purpose.EMOTION_CREDIT_DECISION,
+            client_id=client_id,
+            locale=CONSENT_LOCALE,
+            request_id=None,
+        )
 
 
 async def _user_id(ecs: Application, persona: Persona, password: str) -> UUID:

@@ -10,11 +10,15 @@ import pytest
 import redis
 from hypothesis import settings as hypothesis_settings
 
+from ecs.config import RabbitSettings
+from ecs.domain.streams import Stream
 from scripts.stack import Stack
+from tests.amqp import amqp_channel
 from tests.shared_services import (
     TEMPLATE,
     Services,
     ServicesKeeper,
+    ask_for_rabbitmq,
     create_database,
     drop_database,
     in_database,
@@ -90,6 +94,26 @@ def redis_url(services: Services) -> str:
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     return url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> RabbitSettings:
+    """The address of the run's RabbitMQ."""
+    return ask_for_rabbitmq()
+
+
+@pytest.fixture
+def stream(rabbitmq: RabbitSettings) -> Iterator[Stream]:
+    """A stream of this test alone; its queues and its exchange are gone afterwards."""
+    name = f"test.{uuid4().hex}"
+    stream = Stream(
+        exchange=name, routing_key="event", queue=f"{name}.events", dead_queue=f"{name}.dead"
+    )
+    yield stream
+    with amqp_channel(rabbitmq) as channel:
+        channel.queue_delete(stream.queue)
+        channel.queue_delete(stream.dead_queue)
+        channel.exchange_delete(stream.exchange)
 
 
 @pytest.fixture(scope="session")

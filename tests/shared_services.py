@@ -1,8 +1,8 @@
 """
-One throw-away PostgreSQL and Redis for a whole test run.
+One throw-away PostgreSQL and Redis, and one RabbitMQ, for a whole test run.
 
 The process that starts the run (xdist's controller, or the only one) answers on a private socket.
-The first test that asks makes it start the services; the end of the run stops them.
+The first test that asks makes it start what it asks for; the end of the run stops everything.
 """
 
 import asyncio
@@ -13,14 +13,17 @@ import socket
 import socketserver
 import tempfile
 import threading
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import asyncpg
+from pydantic import SecretStr
 
-from scripts.stack import SERVICES_ONLY, Stack
+from ecs.config import RabbitSettings
+from scripts.stack import BROKER_ONLY, SERVICES_ONLY, Stack
 from scripts.stack.preparation import migrate
 
 VARIABLE: Final = "ECS_TEST_SERVICES"
@@ -40,14 +43,30 @@ class Services:
     @classmethod
     def ask(cls) -> Self:
         """Return the addresses, after the controller has started the services if need be."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(START_SECONDS)
-            connection.connect(os.environ[VARIABLE])
-            with connection.makefile("rb") as answer:
-                said = json.load(answer)
-        if "error" in said:
-            raise RuntimeError(said["error"])
-        return cls(**said)
+        return cls(**_ask("services"))
+
+
+def ask_for_rabbitmq() -> RabbitSettings:
+    """Return where RabbitMQ is, after the controller has started it if need be."""
+    found = _ask("rabbitmq")
+    return RabbitSettings(
+        user=found["user"],
+        RABBITMQ_PASS=SecretStr(found["password"]),
+        host=found["host"],
+        port=found["port"],
+    )
+
+
+def _ask(what: str) -> dict[str, Any]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(START_SECONDS)
+        connection.connect(os.environ[VARIABLE])
+        connection.sendall(f"{what}\n".encode())
+        with connection.makefile("rb") as answer:
+            said: dict[str, Any] = json.load(answer)
+    if "error" in said:
+        raise RuntimeError(said["error"])
+    return said
 
 
 class ServicesKeeper:
@@ -75,34 +94,52 @@ class ServicesKeeper:
         try:
             self._server.serve_forever(poll_interval=0.05)
         finally:
-            self._server.stop_stack()
+            self._server.stop_stacks()
 
 
 class _Server(socketserver.UnixStreamServer):
     request_queue_size = 64
-    _stack: Stack | None = None
-    _answer: str | None = None
 
-    def answer(self) -> str:
+    def __init__(self, address: str, handler: type[socketserver.StreamRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._stacks: list[Stack] = []
+        self._answers: dict[str, str] = {}
+
+    def answer(self, question: str) -> str:
         """Return the addresses or the error as JSON; both are found out once."""
-        if self._answer is None:
+        if question not in self._answers:
+            start = self._start_rabbitmq if question == "rabbitmq" else self._start
             try:
-                self._answer = json.dumps(asdict(self._start()))
+                self._answers[question] = json.dumps(start())
             except Exception as error:  # noqa: BLE001  (told to whoever asked)
-                self._answer = json.dumps({"error": f"No services for the tests: {error}"})
-        return self._answer
+                self._answers[question] = json.dumps({"error": f"No {question} for tests: {error}"})
+        return self._answers[question]
 
-    def stop_stack(self) -> None:
+    def stop_stacks(self) -> None:
         """Stop what was started."""
-        if self._stack is not None:
-            self._stack.stop()
+        for stack in self._stacks:
+            stack.stop()
 
-    def _start(self) -> Services:
-        self._stack = Stack(parts=SERVICES_ONLY, throwaway=True)
-        self._stack.start()
-        environment = self._stack.env
+    def _started(self, parts: Collection[str]) -> Stack:
+        stack = Stack(parts=parts, throwaway=True)
+        self._stacks.append(stack)
+        stack.start()
+        return stack
+
+    def _start_rabbitmq(self) -> dict[str, Any]:
+        environment = self._started(BROKER_ONLY).env
+        return {
+            "user": environment["RABBITMQ_USER"],
+            "password": environment["RABBITMQ_PASS"],
+            "host": environment["RABBITMQ_HOST"],
+            "port": environment["RABBITMQ_PORT"],
+        }
+
+    def _start(self) -> dict[str, Any]:
+        stack = self._started(SERVICES_ONLY)
+        environment = stack.env
         services = Services(
-            superuser_url=self._stack.superuser_url,
+            superuser_url=stack.superuser_url,
             owner_url=environment["DB_OWNER_URL"],
             app_url=environment["DB_URL"],
             redis_url=environment["REDIS_URL"].removesuffix("/0"),
@@ -115,14 +152,15 @@ class _Server(socketserver.UnixStreamServer):
                 "DB_URL": in_database(services.app_url, TEMPLATE),
             }
         )
-        return services
+        return asdict(services)
 
 
 class _Answer(socketserver.StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        self.wfile.write(self.server.answer().encode())
+        question = self.rfile.readline().decode().strip()
+        self.wfile.write(self.server.answer(question).encode())
 
 
 def in_database(url: str, name: str) -> str:
