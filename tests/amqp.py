@@ -36,15 +36,16 @@ class Taken:
 
 
 @contextmanager
-def amqp_channel(rabbitmq: RabbitSettings) -> Iterator[BlockingChannel]:
-    """A channel on which publishing waits for the broker's word."""
+def amqp_channel(rabbitmq: RabbitSettings, *, confirmed: bool = True) -> Iterator[BlockingChannel]:
+    """A channel on which publishing waits for the broker's word, unless told otherwise."""
     credentials = pika.PlainCredentials(rabbitmq.user, rabbitmq.password.get_secret_value())
     parameters = pika.ConnectionParameters(
         host=rabbitmq.host, port=rabbitmq.port, credentials=credentials
     )
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
-        channel.confirm_delivery()
+        if confirmed:
+            channel.confirm_delivery()
         yield channel
 
 

@@ -1,4 +1,4 @@
-"""The broker dies or freezes under load: publisher and consumer go on, nothing confirmed is lost."""
+"""The broker dies or freezes under load: both sides go on, nothing confirmed is lost."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Final
@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from ecs.config import RabbitSettings
 from ecs.domain.streams import EMOTIONS, DeadLetter, Delivery, OutgoingMessage, Stream
-from ecs.integrations.exceptions import DestinationUnavailable, PublishInterrupted
+from ecs.integrations.exceptions import PublishInterrupted
 from ecs.integrations.rabbitmq.connection import Broker
 from ecs.integrations.rabbitmq.consumer import Pace, StreamConsumer
 from ecs.integrations.rabbitmq.handling import Handling

@@ -7,6 +7,7 @@ import pytest
 
 from ecs.bootstrap import Application
 from ecs.domain.credit.agreements import CreditOffer
+from ecs.domain.period import Window
 from ecs.services.exceptions import (
     AccountExists,
     Conflict,
@@ -119,9 +120,10 @@ class TestAccept:
         """The very same offer: one moment it stands, the next it does not."""
         offer = await an_offer(ecs, database)
         async with ecs.acceptance.unit_of_work() as uow:
-            at = (
-                await uow.credit.get_applicant_file(offer.user_id, currency="BRL", days=30, limit=1)
-            ).now
+            file = await uow.credit.get_applicant_file(
+                offer.user_id, currency="BRL", money=Window(days=30, rows_max=1), mood=None
+            )
+            at = file.now
             # The owner moves the end of the offer while the transaction's clock stands still.
             await owner.execute("UPDATE credit_offers SET expires_at = $1", at)
             late = await uow.credit.claim_offer(offer.id, user_id=offer.user_id, job_id=uuid4())

@@ -302,6 +302,8 @@ class TestIdentity:
         assert verdicts == [Verdict.ACCEPTED, Verdict.ACCEPTED]
         assert [statement == COMMIT for statement in told] == [False, True] * len(batches)
         assert set(await stored(owner)) == {row_of(item), row_of(twin)}
+        for replay in ([item, twin], [twin, item]):
+            assert await ingest(ecs, *replay) == [Verdict.DUPLICATE, Verdict.DUPLICATE]
 
 
 class TestUnvouchedClients:
@@ -348,25 +350,3 @@ class TestUnvouchedClients:
         assert await ingest(ecs, item) == [Verdict.ACCEPTED]
         assert await ingest_unvouched(ecs, item) == [Verdict.DUPLICATE]
         assert set(await stored(owner)) == {row_of(item)}
-
-
-class TestRoundTrips:
-    async def test_a_thousand_items_are_one_statement_and_one_commit(
-        self, ecs: Application, database: Database, owner: Any
-    ) -> None:
-        pairs = [await a_pair(database) for _ in range(4)]
-        items = [an_event(*pairs[number % 4]) for number in range(990)]
-        items += items[:10]
-        with statement_log() as told:
-            verdicts = await ingest(ecs, *items)
-        assert verdicts == [Verdict.ACCEPTED] * 990 + [Verdict.DUPLICATE] * 10
-        assert [statement == COMMIT for statement in told] == [False, True]
-        assert (await stored(owner)).total() == 990
-
-    async def test_whoever_is_not_vouched_for_costs_one_more(
-        self, ecs: Application, database: Database
-    ) -> None:
-        pairs = [await a_pair(database) for _ in range(4)]
-        with statement_log() as told:
-            await ingest_unvouched(ecs, *(an_event(*pair) for pair in pairs))
-        assert [statement == COMMIT for statement in told] == [False, False, True]

@@ -116,19 +116,23 @@ async def ingest_parts(
     ]
 
 
+async def forget(owner: Any) -> None:
+    """Every example begins with nothing, whatever became of the one before."""
+    await owner.execute("DELETE FROM emotional_events")
+
+
 @law
 @given(items=recipe_lists, cuts=st.lists(st.integers(0, 14), max_size=3))
 async def test_a_batch_in_any_parts_is_judged_like_its_items_one_by_one(
     ecs: Application, owner: Any, world: World, items: list[Recipe], cuts: list[int]
 ) -> None:
+    await forget(owner)
     kept: dict[tuple[int, int], Recipe] = {}
     # Equal recipes are equal values: only a copy of its own can tell the first from the second.
     expected = [replace(recipe).judge(kept) for recipe in items]
     parts = parts_of(items, [cut for cut in cuts if cut <= len(items)])
     assert await ingest_parts(ecs, world, parts) == expected
-    rows = await stored(owner)
-    await owner.execute("DELETE FROM emotional_events")
-    assert set(rows) == {row_of(world.event(recipe)) for recipe in kept.values()}
+    assert set(await stored(owner)) == {row_of(world.event(recipe)) for recipe in kept.values()}
 
 
 @law
@@ -136,11 +140,12 @@ async def test_a_batch_in_any_parts_is_judged_like_its_items_one_by_one(
 async def test_without_conflicts_no_order_no_cut_and_no_replay_changes_what_is_stored(
     ecs: Application, owner: Any, world: World, data: st.DataObject, items: list[Recipe]
 ) -> None:
+    await forget(owner)
     contents = {(recipe.client, recipe.event): recipe for recipe in items}
     items = [*contents.values(), *list(contents.values())[::2]]
     await ingest_parts(ecs, world, [items])
     whole = await stored(owner)
-    await owner.execute("DELETE FROM emotional_events")
+    await forget(owner)
     shuffled = data.draw(st.permutations(items))
     cut = data.draw(st.integers(0, len(items)))
     verdicts = await ingest_parts(ecs, world, parts_of(shuffled, [cut]))
@@ -148,6 +153,5 @@ async def test_without_conflicts_no_order_no_cut_and_no_replay_changes_what_is_s
     assert verdicts.count(Verdict.ACCEPTED) == whole.total()
     replayed = await ingest_parts(ecs, world, [items])
     assert await stored(owner) == whole
-    await owner.execute("DELETE FROM emotional_events")
     assert Verdict.ACCEPTED not in replayed
     assert Verdict.ID_CONFLICT not in {*verdicts, *replayed}

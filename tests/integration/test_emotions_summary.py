@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import fsum
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,6 +37,12 @@ def service(ecs: Application) -> EmotionsService:
     return replace(ecs.emotions, now=lambda: NOW)
 
 
+@pytest.fixture
+async def mixed(database: Database) -> tuple[UUID, UUID, UUID]:
+    """A person, a stranger, and the client that reads both."""
+    return await a_user(database), await a_user(database), await a_client(database)
+
+
 def by_hand(found: Sequence[MoodRow], ago: int) -> tuple[Any, ...]:
     """Return day, count, mean valence and shares of one day."""
     day = NOW.date() - ago * DAY
@@ -51,20 +58,23 @@ def by_hand(found: Sequence[MoodRow], ago: int) -> tuple[Any, ...]:
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(own=st.lists(rows, max_size=30), foreign=st.lists(rows, max_size=5), days=st.integers(1, 30))
+@given(
+    moods=st.tuples(st.lists(rows, max_size=30), st.lists(rows, max_size=5)),
+    days=st.integers(1, 30),
+)
 async def test_is_what_a_count_by_hand_gives(
     service: EmotionsService,
     database: Database,
     owner: Any,
-    own: list[MoodRow],
-    foreign: list[MoodRow],
+    mixed: tuple[UUID, UUID, UUID],
+    moods: tuple[list[MoodRow], list[MoodRow]],
     days: int,
 ) -> None:
-    user_id, client_id = await a_pair(database)
-    await emotional_events(database, user_id, client_id, own, now=NOW)
-    await emotional_events(database, await a_user(database), client_id, foreign, now=NOW)
-    found = await service.summarise(user_id=user_id, days=days)
+    (user_id, stranger, client_id), (own, foreign) = mixed, moods
     await owner.execute("DELETE FROM emotional_events")
+    await emotional_events(database, user_id, client_id, own, now=NOW)
+    await emotional_events(database, stranger, client_id, foreign, now=NOW)
+    found = await service.summarise(user_id=user_id, days=days)
     assert [(day.day, day.count, day.mean_valence, day.shares) for day in found] == [
         by_hand(own, ago) for ago in reversed(range(days))
     ]

@@ -115,6 +115,7 @@ class TestByHand:
 
 class TestFeatures:
     @given(rows=streams)
+    @example(rows=[(MICROSECOND, "fear", TINY, 0.3), (2 * MICROSECOND, "fear", 1.0, 0.0)])
     def test_are_the_formula(self, rows: list[MoodRow]) -> None:
         found = emotion_features(moods(rows))
         assert abs(Fraction(found.emo_valence) - exact_valence(rows)) <= Fraction(1, 10**14)
