@@ -44,8 +44,7 @@ def amqp_channel(rabbitmq: RabbitSettings, *, confirmed: bool = True) -> Iterato
     )
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
-        if confirmed:
-            channel.confirm_delivery()
+        channel.confirm_delivery()
         yield channel
 
 

@@ -49,6 +49,11 @@ def seed(environment: dict[str, str], *, out: Path) -> None:
     out.chmod(0o600)
 
 
+def declare_streams(environment: dict[str, str]) -> None:
+    """Make the queues, so that a ready stack takes what devices send."""
+    run_python(["-m", "scripts.declare_streams"], environment)
+
+
 def run_python(words: list[str], environment: dict[str, str]) -> str:
     """Run one of our own modules with the stack's settings."""
     basics = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}

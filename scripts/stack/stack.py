@@ -237,6 +237,8 @@ class Stack:
         for program in later:
             self._supervisor.start(program, wait=False)
         self._wait_for_service(*(name for name in self.parts if name == "rabbitmq"))
+        if "emotions-consumer" in self.parts:
+            preparation.declare_streams(self.env)
         if "nginx" in self.parts:
             self._say("waiting until /ready says ready")
             self.wait_until_ready()

@@ -13,7 +13,10 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from ecs.config import RabbitSettings
-from ecs.domain.streams import EMOTIONS
+from ecs.domain.streams import EMOTIONS, OutgoingMessage
+from ecs.integrations.rabbitmq.connection import Broker
+from ecs.integrations.rabbitmq.publisher import StreamPublisher
+from ecs.integrations.system_clock import utc_now
 from scripts.stack.stack import Stack
 from tests.amqp import Taken, amqp_channel, take_all, waiting
 from tests.e2e.support import Outside, Person, until
@@ -113,12 +116,21 @@ def devices_of(world: Outside) -> Iterator[Devices]:
         yield Devices(world=world, client_id=login["client_id"], channel=channel)
 
 
-def flood(stack: Stack, client_id: str, events: Iterable[Event]) -> None:
-    """Send messages as fast as they go, without waiting for the broker's word on each."""
-    properties = pika.BasicProperties(app_id=client_id, delivery_mode=2)
-    with amqp_channel(rabbitmq_of(stack), confirmed=False) as channel:
-        for event in events:
-            channel.basic_publish("ecs.emotions", "event", json.dumps(event).encode(), properties)
+async def flood(stack: Stack, client_id: str, events: Sequence[Event]) -> None:
+    """Send messages as fast as the broker confirms them."""
+    rabbitmq = rabbitmq_of(stack)
+    broker = Broker(
+        host=rabbitmq.host,
+        port=rabbitmq.port,
+        user=rabbitmq.user,
+        password=rabbitmq.password.get_secret_value(),
+    )
+    async with StreamPublisher(broker, name="flood", now=utc_now) as publisher:
+        messages = [
+            OutgoingMessage(message_id=uuid4(), body=json.dumps(event).encode(), app_id=client_id)
+            for event in events
+        ]
+        assert await publisher.publish(messages, to=EMOTIONS) == {}
 
 
 def rabbitmq_of(stack: Stack) -> RabbitSettings:

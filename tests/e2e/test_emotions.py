@@ -151,7 +151,7 @@ class TestFaults:
         assert len(parts) == 5
         for part in parts:
             before = len(await devices.stored())
-            await asyncio.to_thread(flood, world.stack, devices.client_id, part)
+            await flood(world.stack, devices.client_id, part)
             await until(lambda: _grown(devices, before), what="a first batch")  # noqa: B023  (awaited here)
             old = world.stack.kill(CONSUMER, signal.SIGKILL)
             await asyncio.to_thread(world.stack.wait_for_restart, CONSUMER, old_pid=old)
