@@ -1,5 +1,6 @@
 """Fixtures of every test: fresh databases, a Redis of one's own, and a whole running stack."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Database:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Offer the shared services from the one process that outlives all tests."""
+    for library, level in (("aiormq", logging.CRITICAL), ("pika", logging.ERROR)):
+        logging.getLogger(library).setLevel(level)  # A stack for each try to connect, or more.
     if not hasattr(config, "workerinput"):
         config.stash[KEEPER] = ServicesKeeper()
         config.stash[KEEPER].start()

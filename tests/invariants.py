@@ -37,6 +37,17 @@ BREACHES: Final[dict[str, str]] = {
         SELECT p.message_id FROM processed_messages p LEFT JOIN jobs j ON j.id = p.message_id
         WHERE p.consumer = 'credit.open-account'
           AND (j.id IS NULL OR j.status NOT IN ('succeeded', 'failed'))""",
+    "consents are granted and withdrawn in turn, without a gap": """
+        SELECT user_id FROM consent_changes GROUP BY user_id, purpose, client_id
+        HAVING max(revision) <> count(*)""",
+    "a withdrawal ends the grant before it": """
+        SELECT w.id FROM consent_changes w LEFT JOIN consent_changes g
+          ON (g.user_id, g.purpose, g.client_id, g.revision)
+           = (w.user_id, w.purpose, w.client_id, w.revision - 1)
+        WHERE w.id <> w.consent_id AND g.id IS DISTINCT FROM w.consent_id""",
+    "a decision that looked at events names a consent": """
+        SELECT id FROM risk_assessments
+        WHERE cardinality(emotional_event_ids) > 0 AND cardinality(consent_ids) = 0""",
     "a succeeded job and its accepted offer belong together": """
         SELECT j.id FROM jobs j LEFT JOIN credit_offers o ON o.job_id = j.id
         WHERE (j.status = 'succeeded') <> (o.status IS NOT DISTINCT FROM 'accepted')

@@ -109,7 +109,7 @@ def status(_: list[str]) -> int:
         show("Not running. Start with `make run` or `make up`.")
         return 3
     for state in Supervisor(place=place).states():
-        show(f"  {state.name:<16}{state.state:<10}{state.description}")
+        show(f"  {state.name:<19}{state.state:<10}{state.description}")
     url = f"http://127.0.0.1:{recorded_block(place.home)['http']}"
     show(f"  {url}/ready says: {answers.readiness(url)}")
     return 0

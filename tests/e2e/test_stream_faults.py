@@ -69,6 +69,7 @@ class Load:
                     self.confirmed |= set(ids) - set(refused)
                 except PublishInterrupted as error:
                     self.confirmed |= error.confirmed
+                    await asyncio.sleep(0.1)
                 await asyncio.sleep(0.01)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Sequence[DeadLetter]:

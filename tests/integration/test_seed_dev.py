@@ -1,7 +1,10 @@
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from ecs.bootstrap import Application
+from ecs.domain.consents import Purpose
 from scripts.demo_people import PERSONAS
 from scripts.seed_dev import seed
 from tests.builders import Database, settings_for
@@ -45,3 +48,20 @@ async def test_a_lost_file_of_logins_is_written_again(settings: Any, owner: Any)
 
     assert found["users"] == lost["users"]
     assert found["clients"] != lost["clients"]  # A secret is shown once; there is a new client.
+
+
+async def test_the_people_consent_once_and_may_think_again(
+    settings: Any, owner: Any, operator: Application
+) -> None:
+    logins = await seed(settings, {})
+    [first, *others] = [UUID(login["id"]) for login in logins["users"]]
+    await operator.consents.withdraw(
+        user_id=first, purpose=Purpose.EMOTION_CREDIT_DECISION, request_id=None
+    )
+
+    await seed(settings, logins)
+
+    assert await operator.consents.list_active(first) == []
+    for user_id in others:
+        [consent] = await operator.consents.list_active(user_id)
+        assert str(consent.client_id) == logins["clients"][0]["client_id"]

@@ -9,7 +9,13 @@ import pytest
 
 from ecs.bootstrap import JOB_FUNCTIONS
 from ecs.domain.events import DESTINATIONS, EVENTS, Event
-from workers.cron import CLEAN_UP_SECONDS, EXPIRE_OFFERS_SECONDS, QUEUE, make_scheduler
+from workers.cron import (
+    CLEAN_UP_SECONDS,
+    EXPIRE_OFFERS_SECONDS,
+    QUEUE,
+    REMOVE_EVENTS_SECONDS,
+    make_scheduler,
+)
 from workers.rq_worker import QUEUES
 
 FORM: Final = re.compile(r"(rq|amqp):[a-z0-9._-]+")  # As the database checks it.
@@ -64,6 +70,7 @@ def test_periodic_jobs_can_be_found_by_name_and_need_nothing() -> None:
     jobs = {job.func_name: job.interval for job in scheduler.get_jobs()}
     assert jobs == {
         "workers.jobs.credit.expire_offers": EXPIRE_OFFERS_SECONDS,
+        "workers.jobs.emotions.remove_expired": REMOVE_EVENTS_SECONDS,
         "workers.jobs.outbox.clean_up": CLEAN_UP_SECONDS,
     }
     for name in jobs:

@@ -12,8 +12,8 @@ from ecs.integrations.rabbitmq.connection import Link, ask
 
 # So many deliveries may end with a crash before the broker gives a message up.
 DELIVERIES_MAX: Final = 20
-# Newer brokers give up after 20 by themselves, and each look at a dead letter is a delivery.
-LOOKS_MAX: Final = 1_000_000_000
+# Without limits: nothing in a dead queue expires, and each look at it is a delivery.
+DEAD_QUEUE_ARGUMENTS: Final[ArgumentsType] = {"x-queue-type": "quorum"}
 
 
 async def declare(link: Link, stream: Stream) -> None:
@@ -28,7 +28,7 @@ async def declare(link: Link, stream: Stream) -> None:
     exchange = channel.exchange_declare(stream.exchange, exchange_type="topic", durable=True)
     await _declared(exchange, f"exchange {stream.exchange}")
     for queue, arguments in (
-        (stream.dead_queue, dead_queue_arguments()),
+        (stream.dead_queue, DEAD_QUEUE_ARGUMENTS),
         (stream.queue, queue_arguments(stream)),
     ):
         work = channel.queue_declare(queue, durable=True, arguments=arguments)
@@ -48,11 +48,6 @@ def queue_arguments(stream: Stream) -> ArgumentsType:
         "x-overflow": "reject-publish",
         "x-max-length": stream.length_max,
     }
-
-
-def dead_queue_arguments() -> ArgumentsType:
-    """Return the arguments of a dead queue: nothing in it ever expires."""
-    return {"x-queue-type": "quorum", "x-delivery-limit": LOOKS_MAX}
 
 
 async def _declared(work: Awaitable[object], what: str) -> None:
