@@ -16,8 +16,11 @@ from ecs.repositories.results import rowcount
 
 # Of equal ids in one batch the first permitted item wins; the others are held against it. Rows
 # are written in the order of their keys, so that two batches cannot deadlock.
-# A plan that is kept expects ten rows of a plain unnest and joins a thousand of them by nested
-# loops, three times slower; beside a series it expects a thousand.
+#
+# PostgreSQL cannot know how many rows an array holds: it expects ten of ``unnest`` alone, a
+# thousand of a series beside it, and next to none of a join of two such guesses, for which it then
+# chooses nested loops. So nothing that comes from the arrays is joined: other rows of the batch are
+# asked by ``IN`` (one hash) or a window, the table by its key, only for what was not written now.
 _INGEST: Final = text("""
 WITH incoming AS (
     SELECT * FROM ROWS FROM (
@@ -31,41 +34,49 @@ WITH incoming AS (
     ) AS t (number, place, client_id, event_id, user_id, captured_at, emotion_primary,
             emotion_confidence, arousal, valence, source)
 ), pair AS (
-    SELECT asked.client_id, asked.user_id, users.id IS NOT NULL AS is_known,
-           coalesce((SELECT max(c.revision) FROM consent_changes c
-                     WHERE c.user_id = users.id AND c.purpose = :purpose
-                       AND c.client_id = asked.client_id) % 2 = 1, false) AS is_permitted
+    SELECT asked.client_id, asked.user_id,
+           (SELECT max(c.revision) FROM consent_changes c
+            WHERE c.user_id = asked.user_id AND c.purpose = :purpose
+              AND c.client_id = asked.client_id) % 2 = 1 AS is_permitted
     FROM (SELECT DISTINCT client_id, user_id FROM incoming) AS asked
-    LEFT JOIN users ON users.id = asked.user_id
-), winner AS (
-    SELECT DISTINCT ON (client_id, event_id) incoming.*
-    FROM incoming JOIN pair USING (client_id, user_id) WHERE pair.is_permitted
-    ORDER BY client_id, event_id, place
+    JOIN users ON users.id = asked.user_id
+), judged AS (
+    SELECT incoming.*,
+           user_id IN (SELECT user_id FROM pair) AS is_known,
+           (client_id, user_id) IN (SELECT client_id, user_id FROM pair WHERE is_permitted)
+               AS is_permitted,
+           (user_id, captured_at, emotion_primary, emotion_confidence, arousal, valence, source)
+               AS content
+    FROM incoming
+), held AS (
+    SELECT judged.*, is_permitted AND row_number() OVER same = 1 AS is_winner,
+           content = first_value(content) OVER same AS is_like_winner
+    FROM judged
+    WINDOW same AS (PARTITION BY client_id, event_id, is_permitted ORDER BY place)
 ), written AS (
     INSERT INTO emotional_events (client_id, event_id, user_id, captured_at, emotion_primary,
                                   emotion_confidence, arousal, valence, source)
     SELECT client_id, event_id, user_id, captured_at, emotion_primary, emotion_confidence,
            arousal, valence, source
-    FROM winner ORDER BY client_id, event_id
+    FROM held WHERE is_winner ORDER BY client_id, event_id
     ON CONFLICT (client_id, event_id) DO NOTHING
     RETURNING client_id, event_id
+), fresh AS MATERIALIZED (
+    SELECT held.*, (client_id, event_id) IN (SELECT client_id, event_id FROM written) AS is_new
+    FROM held
 )
-SELECT incoming.place, pair.is_known, pair.is_permitted,
-       written.event_id IS NOT NULL AND winner.place = incoming.place AS is_written,
-       written.event_id IS NOT NULL OR stored.event_id IS NOT NULL AS is_seen,
-       (incoming.user_id, incoming.captured_at, incoming.emotion_primary,
-        incoming.emotion_confidence, incoming.arousal, incoming.valence, incoming.source)
-       = CASE WHEN stored.event_id IS NULL
-              THEN (winner.user_id, winner.captured_at, winner.emotion_primary,
-                    winner.emotion_confidence, winner.arousal, winner.valence, winner.source)
-              ELSE (stored.user_id, stored.captured_at, stored.emotion_primary,
-                    stored.emotion_confidence, stored.arousal, stored.valence, stored.source)
-         END AS is_equal
-FROM incoming
-JOIN pair USING (client_id, user_id)
-LEFT JOIN winner USING (client_id, event_id)
-LEFT JOIN written USING (client_id, event_id)
-LEFT JOIN emotional_events AS stored USING (client_id, event_id)
+SELECT fresh.place, fresh.is_known, fresh.is_permitted,
+       fresh.is_new AND fresh.is_winner AS is_written,
+       fresh.is_new OR stored.content IS NOT NULL AS is_seen,
+       fresh.is_new AND fresh.is_like_winner OR fresh.content = stored.content AS is_equal
+FROM fresh
+LEFT JOIN LATERAL (
+    SELECT (e.user_id, e.captured_at, e.emotion_primary, e.emotion_confidence, e.arousal,
+            e.valence, e.source) AS content
+    FROM emotional_events AS e
+    WHERE NOT fresh.is_new AND e.client_id = fresh.client_id AND e.event_id = fresh.event_id
+    LIMIT 1
+) AS stored ON true
 """)
 _COUNT_BY_DAY: Final = text("""
 SELECT captured_at::date AS day, emotion_primary AS emotion, count(*) AS count,
