@@ -53,6 +53,12 @@ class TestTheReadme:
         assert json.loads(said[7])["accepted"] == 1
         assert "transactions" in said[8]
 
+        assert json.loads(said[9])["status"] == "active"
+        assert json.loads(said[10])["accepted"] == 1
+        yesterday, today = json.loads(said[11])["data"]
+        assert (yesterday["count"], today["count"]) == (0, 1)
+        assert said[12].strip() == ""
+
     def test_names_only_commands_that_the_makefile_knows(self) -> None:
         makefile = (CHECKOUT / "Makefile").read_text()
         targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
