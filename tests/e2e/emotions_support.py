@@ -14,6 +14,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from ecs.config import RabbitSettings
 from ecs.domain.streams import EMOTIONS, OutgoingMessage
+from ecs.integrations.exceptions import PublishInterrupted
 from ecs.integrations.rabbitmq.connection import Broker
 from ecs.integrations.rabbitmq.publisher import StreamPublisher
 from ecs.integrations.system_clock import utc_now
@@ -107,17 +108,37 @@ class Devices:
 
 
 @contextmanager
-def devices_of(world: Outside) -> Iterator[Devices]:
-    """The demo client's devices, on empty queues."""
+def devices_of(world: Outside, *, purge: bool = True) -> Iterator[Devices]:
+    """The demo client's devices, on empty queues unless told otherwise."""
     login = json.loads((world.stack.public / "demo.json").read_text())["clients"][0]
     with amqp_channel(rabbitmq_of(world.stack)) as channel:
-        channel.queue_purge(EMOTIONS.queue)
-        channel.queue_purge(EMOTIONS.dead_queue)
+        if purge:
+            channel.queue_purge(EMOTIONS.queue)
+            channel.queue_purge(EMOTIONS.dead_queue)
         yield Devices(world=world, client_id=login["client_id"], channel=channel)
 
 
 async def flood(stack: Stack, client_id: str, events: Sequence[Event]) -> None:
     """Send messages as fast as the broker confirms them."""
+    async with a_publisher(stack) as publisher:
+        messages = [a_message(event, client_id) for event in events]
+        assert await publisher.publish(messages, to=EMOTIONS) == {}
+
+
+async def insist(stack: Stack, client_id: str, events: Sequence[Event]) -> None:
+    """Send messages a hundred at a time until each is confirmed, whatever the broker does."""
+    left = [a_message(event, client_id) for event in events]
+    async with a_publisher(stack) as publisher:
+        while left:
+            try:
+                await publisher.publish(left[:100], to=EMOTIONS)
+                left = left[100:]
+            except PublishInterrupted as error:
+                left = [message for message in left if message.message_id not in error.confirmed]
+                await asyncio.sleep(0.2)  # The broker is away; nothing tells when it is back.
+
+
+def a_publisher(stack: Stack) -> StreamPublisher:
     rabbitmq = rabbitmq_of(stack)
     broker = Broker(
         host=rabbitmq.host,
@@ -125,12 +146,11 @@ async def flood(stack: Stack, client_id: str, events: Sequence[Event]) -> None:
         user=rabbitmq.user,
         password=rabbitmq.password.get_secret_value(),
     )
-    async with StreamPublisher(broker, name="flood", now=utc_now) as publisher:
-        messages = [
-            OutgoingMessage(message_id=uuid4(), body=json.dumps(event).encode(), app_id=client_id)
-            for event in events
-        ]
-        assert await publisher.publish(messages, to=EMOTIONS) == {}
+    return StreamPublisher(broker, name="flood", now=utc_now)
+
+
+def a_message(event: Event, client_id: str) -> OutgoingMessage:
+    return OutgoingMessage(message_id=uuid4(), body=json.dumps(event).encode(), app_id=client_id)
 
 
 def rabbitmq_of(stack: Stack) -> RabbitSettings:

@@ -20,6 +20,7 @@ from tests.e2e.emotions_support import (
     devices_of,
     flood,
     ids,
+    insist,
     mood,
 )
 from tests.e2e.support import Outside, Person, outside, until
@@ -162,6 +163,23 @@ class TestFaults:
         assert sorted(set(found)) == [2 + number for number in range(20)]
         assert len(found) <= 20 + 5 * 20
         assert {letter.headers["x-ecs-code"] for letter in dead} == {"invalid_field"}
+
+    async def test_a_broker_killed_under_load_keeps_what_it_has_confirmed(
+        self, world: Outside
+    ) -> None:
+        person = await world.someone()
+        with devices_of(world) as devices:  # Closed before the kill.
+            await devices.consenting(person)
+        events = [an_event(person) for _ in range(5_000)]
+        load = asyncio.create_task(insist(world.stack, devices.client_id, events))
+        await until(lambda: _grown(devices, 500), what="some events")
+        old = world.stack.kill("rabbitmq", signal.SIGKILL)
+        await asyncio.to_thread(world.stack.wait_for_restart, "rabbitmq", old_pid=old)
+        at_return = len(await devices.stored())
+        await until(lambda: _grown(devices, at_return), seconds=20, what="work after its return")
+        await load
+        with devices_of(world, purge=False) as again:
+            await stored_as(again, ids(events))
 
     async def test_a_database_that_is_down_is_waited_for(
         self, world: Outside, devices: Devices, person: Person
