@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 QUEUE: Final = "periodic"
 EXPIRE_OFFERS_SECONDS: Final = 60
 CLEAN_UP_SECONDS: Final = 600
-REMOVE_EVENTS_SECONDS: Final = 600
+REMOVE_EVENTS_SECONDS: Final = 60
 JOB_SECONDS_MAX: Final = 60
 RESULT_SECONDS: Final = 600
 

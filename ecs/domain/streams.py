@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 LENGTH_MAX: Final = 1_000_000
 
@@ -70,3 +70,19 @@ class OutgoingMessage:
     body: bytes = field(repr=False)
     app_id: str | None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def letter_id(delivery: Delivery, *, position: int | None, body: bytes) -> UUID:
+    """
+    Return the id of a dead letter: the same each time the message is delivered.
+
+    The sender's own id is not enough: nothing keeps a device from using it twice. ``position`` is
+    the place of ``body`` in the message, None for the message as a whole.
+    """
+    sent = repr((delivery.app_id, delivery.message_id, position)).encode(errors="replace")
+    return uuid5(NAMESPACE_URL, (sent + body).hex())
+
+
+def names(body: bytes, user_id: UUID) -> bool:
+    """Return whether a person's id stands somewhere in a message, which may be broken."""
+    return user_id.hex.encode() in body.lower().replace(b"-", b"")

@@ -51,7 +51,10 @@ LEFT JOIN consent_changes AS withdrawn
       AND withdrawn.client_id = granted.client_id AND withdrawn.revision = granted.revision + 1
 WHERE granted.user_id = :user_id AND granted.revision % 2 = 1
 """
-_NEWEST_FIRST: Final = " ORDER BY granted.changed_at DESC, granted.id DESC"
+# What stands comes first: however long the history is, a limit cannot hide it.
+_NEWEST_FIRST: Final = (
+    " ORDER BY withdrawn.id IS NULL DESC, granted.changed_at DESC, granted.id DESC"
+)
 _LIST: Final = text(f"{_CONSENTS} {_NEWEST_FIRST} LIMIT :limit")
 _LIST_ACTIVE: Final = text(
     f"{_CONSENTS} AND withdrawn.id IS NULL"
@@ -122,7 +125,7 @@ class ConsentsRepository:
         return standing[0] if standing else None
 
     async def list_consents(self, user_id: UUID, *, limit: int) -> list[Consent]:
-        """Return every consent the person ever gave, newest first, at most ``limit``."""
+        """Return up to ``limit`` consents ever given: those that stand first, then the newest."""
         rows = await self._session.execute(_LIST, {"user_id": user_id, "limit": limit})
         return [_consent(row) for row in rows.mappings()]
 

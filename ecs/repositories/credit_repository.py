@@ -148,12 +148,13 @@ WHERE o.job_id = :job_id FOR UPDATE OF o
 _ADD_ASSESSMENT: Final = text("""
 INSERT INTO risk_assessments (id, user_id, decided_at, request_id, model_id, model_version,
     model_sha256, policy_id, policy_version, policy_sha256, transaction_ids, inputs_sha256,
-    consent_ids, emotional_event_ids, score, probability_of_default, risk_score, risk_category,
-    record)
+    consent_ids, emotional_event_ids, emotional_client_ids, score, probability_of_default,
+    risk_score, risk_category, record)
 VALUES (:id, :user_id, :decided_at, :request_id, :model_id, :model_version, :model_sha256,
     :policy_id, :policy_version, :policy_sha256, CAST(:transaction_ids AS uuid[]), :inputs_sha256,
-    CAST(:consent_ids AS uuid[]), CAST(:emotional_event_ids AS uuid[]), :score,
-    :probability_of_default, :risk_score, :risk_category, CAST(:record AS jsonb))
+    CAST(:consent_ids AS uuid[]), CAST(:emotional_event_ids AS uuid[]),
+    CAST(:emotional_client_ids AS uuid[]), :score, :probability_of_default,
+    :risk_score, :risk_category, CAST(:record AS jsonb))
 """)
 _ADD_OFFER: Final = text("""
 INSERT INTO credit_offers (id, user_id, assessment_id, status, credit_type, credit_limit_minor,

@@ -20,6 +20,7 @@ def assessment_values(
     record["inputs"].pop("transaction_ids")
     if emotional_inputs := record["emotion"]["inputs"]:
         emotional_inputs.pop("event_ids")
+        emotional_inputs.pop("client_ids")
     return {
         "id": assessment_id,
         "user_id": user_id,
@@ -35,6 +36,7 @@ def assessment_values(
         "inputs_sha256": provenance.inputs.sha256,
         "consent_ids": list(signal.consent_ids),
         "emotional_event_ids": list(signal.inputs.event_ids) if signal.inputs else [],
+        "emotional_client_ids": list(signal.inputs.client_ids) if signal.inputs else [],
         "score": assessment.score if assessment else None,
         "probability_of_default": assessment.probability_of_default if assessment else None,
         "risk_score": assessment.risk_score if assessment else None,

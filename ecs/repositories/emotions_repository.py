@@ -15,7 +15,8 @@ from ecs.repositories.ingestion import ingest_seeing_everything
 from ecs.repositories.results import rowcount
 
 # Of equal ids in one batch the first permitted item wins; the others are held against it. Rows
-# are written in the order of their keys, so that two batches cannot deadlock.
+# are written in the order of their keys, so that two batches cannot deadlock; people are held until
+# the end, so that nobody is forgotten between the check and the row.
 #
 # PostgreSQL cannot know how many rows an array holds: it expects ten of ``unnest`` alone, a
 # thousand of a series beside it, and next to none of a join of two such guesses, for which it then
@@ -40,6 +41,7 @@ WITH incoming AS (
               AND c.client_id = asked.client_id) % 2 = 1 AS is_permitted
     FROM (SELECT DISTINCT client_id, user_id FROM incoming) AS asked
     JOIN users ON users.id = asked.user_id
+    FOR KEY SHARE OF users
 ), judged AS (
     SELECT incoming.*,
            user_id IN (SELECT user_id FROM pair) AS is_known,

@@ -12,7 +12,8 @@ from ecs.domain.transactions import IncomingTransaction, Verdict
 from ecs.repositories.ingestion import ingest_seeing_everything
 
 # Of equal ids in one batch the first known person's item wins; the others are held against it.
-# Rows are written in the order of their ids, so that two batches cannot deadlock.
+# Rows are written in the order of their ids, so that two batches cannot deadlock; people are held
+# until the end, so that nobody is forgotten between the check and the row.
 _INGEST: Final = text("""
 WITH incoming AS (
     SELECT * FROM unnest(
@@ -22,6 +23,7 @@ WITH incoming AS (
     ) AS t (place, id, transaction_id, user_id, occurred_at, amount_minor, currency, category)
 ), known AS (
     SELECT incoming.* FROM incoming JOIN users ON users.id = incoming.user_id
+    FOR KEY SHARE OF users
 ), winner AS (
     SELECT DISTINCT ON (transaction_id) * FROM known ORDER BY transaction_id, place
 ), written AS (

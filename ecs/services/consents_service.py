@@ -91,7 +91,7 @@ class ConsentsService:
         return withdrawn
 
     async def list_consents(self, user_id: UUID) -> list[Consent]:
-        """Return every consent the person gave, newest first, at most 1,000."""
+        """Return up to 1,000 consents the person gave: those that stand first, then the newest."""
         async with self.unit_of_work() as uow:
             return await uow.consents.list_consents(user_id, limit=CONSENTS_MAX)
 

@@ -103,9 +103,14 @@ def upgrade() -> None:
         "risk_assessments",
         sa.Column("emotional_event_ids", postgresql.ARRAY(sa.Uuid()), nullable=True),
     )
+    op.add_column(
+        "risk_assessments",
+        sa.Column("emotional_client_ids", postgresql.ARRAY(sa.Uuid()), nullable=True),
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("risk_assessments", "emotional_client_ids")
     op.drop_column("risk_assessments", "emotional_event_ids")
     op.drop_column("risk_assessments", "consent_ids")
     op.drop_index("emotional_events_by_user_newest_first", table_name="emotional_events")

@@ -226,6 +226,25 @@ async def test_a_withdrawal_that_is_not_understood_withdraws_nothing(
     assert error["pointer"] == pointer
 
 
+async def test_a_withdrawal_with_a_body_of_its_own_withdraws_nothing(
+    database: Database, redis_url: str
+) -> None:
+    """A client named in the wrong place must not end the consents of all."""
+    async with acting(settings_for(database, redis_url)) as stage:
+        person, feed = await stage.a_person(), await stage.a_feed()
+        given = (await grant(stage, person, feed.id)).json()
+        answer = await stage.client.request(
+            "DELETE",
+            f"/api/v1/consents/{PURPOSE}",
+            json={"client_id": str(feed.id)},
+            headers=person.headers,
+        )
+
+        assert await shown_to(stage, person) == [given]
+    (error,) = problem(answer, 422, "validation_failed")["errors"]
+    assert (error["pointer"], error["code"]) == ("/client_id", "unknown_field")
+
+
 @pytest.mark.parametrize("purpose", ["emotion.advertising", "%00", "texts", "emotion", "%20"])
 async def test_an_unknown_purpose_is_not_found(
     purpose: str, database: Database, redis_url: str

@@ -11,6 +11,7 @@ from httpx import Response
 from ecs.api.access import CallerRule
 from ecs.domain.principal import PrincipalKind
 from tests.api.routes_support import (
+    PURPOSE,
     SIGNING_KEY,
     Caller,
     Operation,
@@ -51,6 +52,12 @@ def reading_operations() -> Iterator[Operation]:
 READING: Final = list(reading_operations())
 
 
+def path_of(operation: Operation, settled: Settled) -> str:
+    return operation.path.format(
+        offer_id=settled.offer_id, notification_id=settled.notification_id, purpose=PURPOSE
+    )
+
+
 async def caller_of(stage: Stage, operation: Operation, settled: Settled) -> Caller | None:
     if not isinstance(operation.rule, CallerRule):
         return None
@@ -64,7 +71,7 @@ async def throw(
     """Send every body to an operation; check that nothing was stored; return the answers."""
     settled = await stage.a_settled_person()
     caller = await caller_of(stage, operation, settled)
-    path = operation.path.format(offer_id=settled.offer_id, notification_id=settled.notification_id)
+    path = path_of(operation, settled)
     before = await stage.stored()
     headers = {**JSON, **(caller.headers if caller else {})}
     answers = {
@@ -79,6 +86,7 @@ def test_the_routes_that_read_are_known() -> None:
     assert {str(operation) for operation in READING} == {
         "POST /api/v1/users",
         "POST /api/v1/consents",
+        "DELETE /api/v1/consents/{purpose}",
         "POST /api/v1/emotions/ingest",
         "POST /api/v1/credit/apply",
         "POST /api/v1/credit/offers/{offer_id}/accept",
@@ -117,11 +125,9 @@ async def test_other_media_types_are_unsupported_everywhere(
     async with acting(settings_for(database, redis_url)) as stage:
         settled = await stage.a_settled_person()
         caller = await caller_of(stage, operation, settled)
-        path = operation.path.format(
-            offer_id=settled.offer_id, notification_id=settled.notification_id
-        )
+        path = path_of(operation, settled)
         headers = {**(caller.headers if caller else {}), "Content-Type": content_type}
-        answer = await stage.client.post(path, content=b"{}", headers=headers)
+        answer = await stage.client.request(operation.method, path, content=b"{}", headers=headers)
 
     problem(answer, 415, "unsupported_media_type")
 

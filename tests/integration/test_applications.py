@@ -280,8 +280,10 @@ class TestRecord:
             row["transaction_ids"],
         )
         events = await owner.fetch(
-            "SELECT * FROM emotional_events WHERE event_id = ANY($1) ORDER BY random()",
+            "SELECT e.* FROM unnest($1::uuid[], $2::uuid[]) AS key (event_id, client_id)"
+            " JOIN emotional_events e USING (event_id, client_id) ORDER BY random()",
             row["emotional_event_ids"],
+            row["emotional_client_ids"],
         )
         record = json.loads(row["record"])
         inputs = record["inputs"]
@@ -330,8 +332,9 @@ class TestRecord:
         row = await owner.fetchrow("SELECT * FROM risk_assessments")
         record = json.loads(row["record"])
         record["inputs"]["transaction_ids"] = [str(row_id) for row_id in row["transaction_ids"]]
-        event_ids = [str(event_id) for event_id in row["emotional_event_ids"]]
-        record["emotion"]["inputs"]["event_ids"] = event_ids
+        for name in ("event_ids", "client_ids"):
+            ids = [str(one_id) for one_id in row[f"emotional_{name}"]]
+            record["emotion"]["inputs"][name] = ids
         stored = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
         assert stored == await self.replayed(ecs, owner, row)
 

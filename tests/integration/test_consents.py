@@ -388,3 +388,20 @@ async def somebody_waits(colleague: Any) -> None:
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
         ):
             await asyncio.sleep(0.01)
+
+
+async def test_what_stands_is_listed_however_long_the_history_is(
+    ecs: Application, database: Database, user_id: UUID, client_id: UUID
+) -> None:
+    standing, _ = await grant(ecs, user_id, client_id)
+    fickle = await a_client(database)
+    for _ in range(3):
+        await grant(ecs, user_id, fickle)
+        await withdraw(ecs, user_id, fickle)
+    async with ecs.consents.unit_of_work() as uow:
+        listed = await uow.consents.list_consents(user_id, limit=2)
+    assert listed[0] == standing
+    assert [consent.status for consent in listed] == [
+        ConsentStatus.ACTIVE,
+        ConsentStatus.WITHDRAWN,
+    ]

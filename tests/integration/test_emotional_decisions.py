@@ -295,6 +295,11 @@ class TestRecord:
         block = json.loads(row["record"])["emotion"]
         assert row["consent_ids"] == sorted(consents)
         assert row["emotional_event_ids"] == sorted(event_ids)
+        keys = zip(row["emotional_event_ids"], row["emotional_client_ids"], strict=True)
+        assert set(keys) == {
+            *((event_id, client_id) for event_id in event_ids[:-3]),
+            *((event_id, others) for event_id in event_ids[-3:]),
+        }
         assert block["consent_ids"] == [str(consent) for consent in sorted(consents)]
         assert block["events"] == 34
         assert set(block["inputs"]) == {"window_days", "sha256"}
@@ -306,6 +311,7 @@ class TestRecord:
         await decided(ecs.credit, await an_applicant(ecs, database))
         row = await owner.fetchrow("SELECT * FROM risk_assessments")
         assert (row["consent_ids"], row["emotional_event_ids"]) == ([], [])
+        assert row["emotional_client_ids"] == []
 
 
 def with_emotion(credit: CreditService, mode: EmotionMode) -> CreditService:

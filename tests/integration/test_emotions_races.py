@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -185,3 +185,17 @@ async def test_nothing_that_begins_after_a_withdrawal_is_stored(
         withdrawn.set()
     assert set(late) == {Verdict.CONSENT_MISSING}
     assert set(await stored(owner)) == rows
+
+
+async def test_a_person_who_is_just_being_forgotten_harms_nobody_in_the_batch(
+    ecs: Application, operator: Application, database: Database, owner: Any, plain: Any
+) -> None:
+    (gone, client_id), (stays, other_client_id) = await a_pair(database), await a_pair(database)
+    batch = [an_event(gone, client_id), an_event(stays, other_client_id)]
+    async with operator.maintenance.unit_of_work() as uow:
+        await uow.maintenance.forget_user(gone, pseudonym=uuid4())
+        task = asyncio.create_task(ingest(ecs, *batch))
+        await until_waiting(plain, 1)
+        await uow.commit()
+    assert await task == [Verdict.UNKNOWN_USER, Verdict.ACCEPTED]
+    assert await stored(owner) == Counter([row_of(batch[1])])

@@ -276,3 +276,22 @@ class TestLaws:
         await owner.execute("DELETE FROM transactions")
         assert verdicts.count(Verdict.ACCEPTED) == len(amounts)
         assert set(verdicts) <= {Verdict.ACCEPTED, Verdict.DUPLICATE}
+
+
+async def test_a_person_who_is_just_being_forgotten_harms_nobody_in_the_batch(
+    ecs: Application,
+    operator: Application,
+    database: Database,
+    plain: Any,
+    user_id: UUID,
+    client_id: UUID,
+) -> None:
+    gone = await a_user(database)
+    async with operator.maintenance.unit_of_work() as uow:
+        await uow.maintenance.forget_user(gone, pseudonym=uuid4())
+        task = asyncio.create_task(ingest(ecs, client_id, an_item(gone), an_item(user_id)))
+        async with asyncio.timeout(10):
+            while not await plain.fetchval(WAITING):  # noqa: ASYNC110  (the server's locks)
+                await asyncio.sleep(0.01)
+        await uow.commit()
+    assert await task == [Verdict.UNKNOWN_USER, Verdict.ACCEPTED]

@@ -183,7 +183,8 @@ class TestRecord:
         block = to_record(decide(application(good_month()), facts))["emotion"]
         assert block["inputs"] == {
             "window_days": 7,
-            "event_ids": [str(event_id) for event_id in sorted(facts.history.event_ids)],
+            "event_ids": [str(event_id) for event_id, _ in facts.history.sorted_keys()],
+            "client_ids": [str(client_id) for _, client_id in facts.history.sorted_keys()],
             "sha256": facts.history.sha256(),
         }
 

@@ -9,6 +9,7 @@ from ecs.api.access import Public, UserWith
 from ecs.api.deps import Consents, RequestId
 from ecs.api.problem import problem_responses
 from ecs.api.routing import EcsRoute
+from ecs.api.schemas.common import EmptyBody
 from ecs.api.schemas.consents import ConsentIn, ConsentOut, ConsentsOut, ConsentTextOut
 from ecs.domain.consents import LOCALE_DEFAULT
 from ecs.wire.forms import StrictUuid
@@ -47,7 +48,7 @@ async def grant(
 async def list_consents(
     user_id: Annotated[UUID, UserWith("consents:write")], consents: Consents
 ) -> ConsentsOut:
-    """List every consent of the caller, withdrawn ones too, newest first."""
+    """List the caller's consents, withdrawn ones too: those that stand first, then the newest."""
     found = await consents.list_consents(user_id)
     return ConsentsOut(data=[ConsentOut.of(consent) for consent in found])
 
@@ -59,6 +60,7 @@ async def withdraw(
     consents: Consents,
     request_id: RequestId,
     client_id: StrictUuid | None = None,
+    body: EmptyBody | None = None,
 ) -> None:
     """Withdraw for every client, or for one; may be repeated. Takes effect at once."""
     await consents.withdraw(

@@ -80,7 +80,7 @@ class ConsentOut(Answer):
 
 
 class ConsentsOut(Answer):
-    """Every consent a person gave, newest first, at most 1,000."""
+    """Up to 1,000 consents a person gave: those that stand first, then the newest."""
 
     data: list[ConsentOut]
 

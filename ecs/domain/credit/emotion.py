@@ -22,18 +22,25 @@ INFORMATION_CODE: Final = "E01"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmotionInputs:
-    """Which emotional facts a decision looked at: enough to find and to prove them."""
+    """
+    Which emotional facts a decision looked at: enough to find and to prove them.
+
+    ``event_ids`` and ``client_ids`` go together: an event's id is its client's own.
+    """
 
     window_days: int
     event_ids: tuple[UUID, ...]
+    client_ids: tuple[UUID, ...]
     sha256: str
 
     @classmethod
     def of(cls, facts: EmotionalFacts) -> "EmotionInputs":
         """Return the identity of the facts, whatever order the events came in."""
+        keys = facts.history.sorted_keys()
         return cls(
             window_days=facts.window_days,
-            event_ids=facts.history.sorted_ids(),
+            event_ids=tuple(event_id for event_id, _ in keys),
+            client_ids=tuple(client_id for _, client_id in keys),
             sha256=facts.history.sha256(),
         )
 

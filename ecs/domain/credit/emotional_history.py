@@ -35,9 +35,9 @@ class EmotionalHistory:
     def __len__(self) -> int:
         return len(self.event_ids)
 
-    def sorted_ids(self) -> tuple[UUID, ...]:
-        """Return the ids of all events in ascending order, whatever order they came in."""
-        return tuple(sorted(self.event_ids))
+    def sorted_keys(self) -> tuple[tuple[UUID, UUID], ...]:
+        """Return event and client of each row in ascending order, whatever order they came in."""
+        return tuple(sorted(zip(self.event_ids, self.client_ids, strict=True)))
 
     def sha256(self) -> str:
         """

@@ -124,6 +124,7 @@ def _emotion_inputs(inputs: EmotionInputs) -> dict[str, Any]:
     return {
         "window_days": inputs.window_days,
         "event_ids": [str(event_id) for event_id in inputs.event_ids],
+        "client_ids": [str(client_id) for client_id in inputs.client_ids],
         "sha256": inputs.sha256,
     }
 

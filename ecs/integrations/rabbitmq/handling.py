@@ -5,22 +5,24 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Final
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import UUID
 
 import structlog
 
-from ecs.domain.streams import DeadLetter, Delivery, OutgoingMessage
+from ecs.domain.streams import DeadLetter, Delivery, OutgoingMessage, letter_id
 from ecs.integrations.exceptions import (
     DestinationUnavailable,
     HandlerStuck,
     PublishInterrupted,
 )
 from ecs.integrations.rabbitmq.connection import abandon
-from ecs.integrations.rabbitmq.publisher import StreamPublisher
+from ecs.integrations.rabbitmq.publisher import StreamPublisher, windows
 
 log = structlog.get_logger(__name__)
 
 PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 5.0)
+# A refusal may be a coincidence of that moment, such as a person deleted meanwhile.
+TRIES: Final = 2
 HANDLE_SECONDS_MAX: Final = 60.0
 ROLL_BACK_SECONDS: Final = 5.0
 REASON_CHARACTERS_MAX: Final = 500
@@ -33,17 +35,22 @@ UNPROCESSABLE: Final = "unprocessable"
 Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[DeadLetter]]]
 """Does what the messages ask for, commits, and returns what it could not use."""
 
+CanWork = Callable[[], Awaitable[bool]]
+"""Says whether handling has a chance; never raises, and answers soon."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handling:
     """
     Handles batches of one stream.
 
-    ``passing`` are the errors after which the same batch is tried again, for as long as it takes.
-    Whoever cancels it gives the batch up; the broker will deliver it again.
+    ``passing`` are the errors after which the same batch is tried again, for as long as it takes;
+    while ``can_work`` says no, nothing is taken from the stream. Whoever cancels it gives the batch
+    up; the broker will deliver it again.
     """
 
     handle: Handle
+    can_work: CanWork
     passing: tuple[type[Exception], ...]
     publisher: StreamPublisher
     dead_queue: str
@@ -57,21 +64,29 @@ class Handling:
         Raises:
             HandlerStuck: the handler took more than a minute.
         """
-        try:
-            return await self._patiently(deliveries)
-        except HandlerStuck:
-            raise
-        except Exception as error:
-            log.exception("stream.handler-failed", messages=len(deliveries))
-            if len(deliveries) == 1:
-                return [unprocessable(deliveries[0], error)]
+        failure: Exception | None = None
+        for _ in range(TRIES):
+            try:
+                return await self._patiently(deliveries)
+            except HandlerStuck:
+                raise
+            except Exception as error:
+                log.exception("stream.handler-failed", messages=len(deliveries))
+                failure = error
+        if len(deliveries) == 1 and failure is not None:
+            return [unprocessable(deliveries[0], failure)]
         return [letter for alone in deliveries for letter in await self.letters_of([alone])]
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Return when every letter is confirmed by the dead queue; never give one up."""
-        left = [as_message(letter) for letter in letters]
+        # By windows: in each an id means one letter, and what is confirmed is told by ids.
+        for window in windows([as_message(letter) for letter in letters]):
+            await self._bury_window(window)
+
+    async def _bury_window(self, window: Sequence[OutgoingMessage]) -> None:
+        left = window
         for pause in self._pauses():
-            unburied = await self._unburied(left) if left else {}
+            unburied = await self._unburied(left)
             left = [message for message in left if message.message_id in unburied]
             if not left:
                 return
@@ -115,18 +130,10 @@ class Handling:
         return chain(self.pauses_seconds, repeat(self.pauses_seconds[-1]))
 
 
-def message_id_of(delivery: Delivery) -> UUID:
-    """Return a message's own id if it is a UUID, else one that the same body gets each time."""
-    try:
-        return UUID(delivery.message_id)
-    except (TypeError, ValueError, AttributeError):
-        return uuid5(NAMESPACE_OID, delivery.body.hex())
-
-
 def unprocessable(delivery: Delivery, error: Exception) -> DeadLetter:
     """Return the letter of a message that fails alone. The error's text may quote it: left out."""
     return DeadLetter(
-        message_id=message_id_of(delivery),
+        message_id=letter_id(delivery, position=None, body=delivery.body),
         body=delivery.body,
         code=UNPROCESSABLE,
         reason=f"handling it failed with {type(error).__name__}",

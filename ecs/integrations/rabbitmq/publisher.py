@@ -20,7 +20,7 @@ CONFIRM_SECONDS_MAX: Final = 5.0
 WINDOW_MESSAGES_MAX: Final = 500
 WINDOW_BYTES_MAX: Final = 8 * 1024 * 1024
 # The broker closes the channel on a larger one, and the others in flight would suffer for it.
-MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 PERSISTENT: Final = 2
 
 # The last two are properties that AMQP cannot hold: such a message was never sent.

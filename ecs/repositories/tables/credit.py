@@ -70,6 +70,7 @@ class RiskAssessmentRow(SQLModel, table=True):
     # None in decisions made before emotional data could take part.
     consent_ids: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
     emotional_event_ids: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
+    emotional_client_ids: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
     score: int | None = None
     probability_of_default: float | None = Field(default=None, sa_column=Column(Double))
     risk_score: float | None = Field(default=None, sa_column=Column(Double))

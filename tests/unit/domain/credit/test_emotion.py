@@ -105,7 +105,8 @@ class TestSignal:
         facts = earning(1.03)
         signal = signal_of(facts)
         assert signal.inputs is not None
-        assert signal.inputs.event_ids == facts.history.sorted_ids()
+        keys = zip(signal.inputs.event_ids, signal.inputs.client_ids, strict=True)
+        assert tuple(keys) == facts.history.sorted_keys()
         assert (signal.inputs.sha256, signal.inputs.window_days) == (facts.history.sha256(), 7)
         assert (signal.events, signal.consent_ids) == (31, (CONSENT,))
         assert signal.factor == pytest.approx(1.03)

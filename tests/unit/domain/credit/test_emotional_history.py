@@ -54,7 +54,7 @@ class TestEmotionalHistory:
         straight = moods(rows)
         shuffled = reordered(straight, data.draw(st.permutations(range(len(rows)))))
         assert shuffled.sha256() == straight.sha256()
-        assert shuffled.sorted_ids() == straight.sorted_ids()
+        assert shuffled.sorted_keys() == straight.sorted_keys()
 
     @pytest.mark.parametrize(
         "change",
