@@ -76,9 +76,9 @@ forget-user: $(STAMP) ## Delete a person, keep the record of decisions pseudonym
 	@[ -n "$$EMAIL" ] || { echo "Give EMAIL=..." >&2; exit 2; }
 	@$(WITH_STACK) $(BIN)/python -m scripts.forget_user --email "$$EMAIL"
 
-dead-letters: $(STAMP) ## Show what a stream could not use; REDRIVE=all|<code>|<id>,... sends it again
+dead-letters: $(STAMP) ## Show what a stream could not use; REDRIVE|DISCARD=all|<code>|<id>|user:<id>,...
 	@$(WITH_STACK) $(BIN)/python -m scripts.dead_letters --stream "$${STREAM:-emotions}" \
-		$(if $(REDRIVE),--redrive "$$REDRIVE")
+		$(if $(REDRIVE),--redrive "$$REDRIVE") $(if $(DISCARD),--discard "$$DISCARD")
 
 ##@ Migrations (DB_URL=<the owner's URL>, or the running stack's)
 .PHONY: migrate-generate migrate-upgrade migrate-downgrade migrate-current migrate-history

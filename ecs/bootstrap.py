@@ -19,7 +19,7 @@ from ecs.integrations.probes import answers, rabbitmq_probe, redis_probe
 from ecs.integrations.rabbitmq.connection import Broker
 from ecs.integrations.rabbitmq.consumer import Pace, StreamConsumer
 from ecs.integrations.rabbitmq.dead_letters import DeadLetterBox
-from ecs.integrations.rabbitmq.handling import Handle, Handling
+from ecs.integrations.rabbitmq.handling import CanWork, Handle, Handling
 from ecs.integrations.rabbitmq.publisher import StreamPublisher
 from ecs.integrations.risk_model_file import load_risk_model
 from ecs.integrations.rq_publisher import RqPublisher
@@ -90,10 +90,13 @@ def stream_publisher(settings: Settings, *, name: str) -> StreamPublisher:
     return StreamPublisher(_broker(settings), name=f"ecs-{name}", now=utc_now)
 
 
-def stream_consumer(settings: Settings, *, stream: Stream, handle: Handle) -> StreamConsumer:
+def stream_consumer(
+    settings: Settings, *, stream: Stream, handle: Handle, can_work: CanWork
+) -> StreamConsumer:
     """Return what gives a stream's messages to ``handle``; a failing database makes it wait."""
     handling = Handling(
         handle=handle,
+        can_work=can_work,
         passing=(DatabaseError,),
         publisher=stream_publisher(settings, name=f"{stream.dead_queue}-publisher"),
         dead_queue=stream.dead_queue,

@@ -1,14 +1,16 @@
 """
-Show the messages of a stream that could not be used, or send chosen ones to it again.
+Show the messages of a stream that could not be used, send chosen ones again, or remove them.
 
     python -m scripts.dead_letters
     python -m scripts.dead_letters --redrive all
     python -m scripts.dead_letters --redrive unknown_user,0b9e4e1e-7b4c-4b1e-9f0e-3a1c5d1d2f10
+    python -m scripts.dead_letters --discard user:8a4fd7b2-6f0f-4a55-8d0e-0d2b1b0f8c11
 """
 
 import argparse
 import asyncio
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,36 +21,51 @@ from uuid import UUID
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from ecs.bootstrap import dead_letter_box
 from ecs.config import Settings, settings_or_exit
-from ecs.domain.streams import STREAMS, StoredDeadLetter, Stream
+from ecs.domain.streams import STREAMS, StoredDeadLetter, Stream, names
 from ecs.log import configure_logging
 from ecs.services.exceptions import DestinationUnavailable, TopologyMismatch
 
 ROWS_MAX: Final = 50
+CODES_MAX: Final = 20
 COUNTED_MAX: Final = 10_000
+TEXT_CHARACTERS_MAX: Final = 300
 ALL: Final = "all"
+USER: Final = "user:"
 KIBIBYTE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which letters go again: all of them, those with a code, or those with an id."""
+    """Which letters are meant: all, those with a code or an id, or those that name a person."""
 
     words: frozenset[str]
+    user_ids: frozenset[UUID] = frozenset()
 
     @classmethod
     def of(cls, text: str) -> "Choice":
         """Return the choice that words separated by commas or spaces make."""
         words = frozenset(text.replace(",", " ").split())
         if not words:
-            raise argparse.ArgumentTypeError("name codes or ids, or say all")
-        return cls(words=frozenset(_as_written(word) for word in words))
+            raise argparse.ArgumentTypeError("name codes, ids or user:<id>, or say all")
+        users = frozenset(word for word in words if word.startswith(USER))
+        return cls(
+            words=frozenset(_as_written(word) for word in words - users),
+            user_ids=frozenset(_user_id(word) for word in users),
+        )
 
     def __call__(self, letter: StoredDeadLetter) -> bool:
         """Return whether this one is chosen."""
-        return not self.words.isdisjoint({ALL, letter.code, str(letter.message_id)})
+        if not self.words.isdisjoint({ALL, letter.code, str(letter.message_id)}):
+            return True
+        return any(names(letter.body, user_id) for user_id in self.user_ids)
+
+    def __str__(self) -> str:
+        """Return its words in their order."""
+        return ", ".join(sorted(self.words | {f"{USER}{one}" for one in self.user_ids}))
 
 
 def _as_written(word: str) -> str:
@@ -56,6 +73,13 @@ def _as_written(word: str) -> str:
         return str(UUID(word))
     except ValueError:
         return word
+
+
+def _user_id(word: str) -> UUID:
+    try:
+        return UUID(word.removeprefix(USER))
+    except ValueError:
+        raise argparse.ArgumentTypeError("user: is followed by a person's id") from None
 
 
 async def show(settings: Settings, stream: Stream, console: Console) -> None:
@@ -68,22 +92,47 @@ async def show(settings: Settings, stream: Stream, console: Console) -> None:
     console.print(table_of(letters[:ROWS_MAX], now=datetime.now(UTC)))
     if len(letters) > ROWS_MAX:
         console.print(f"... and {len(letters) - ROWS_MAX} more.")
-    counts = Counter(letter.code for letter in letters).most_common()
-    console.print("By code: " + ", ".join(f"{code} {count}" for code, count in counts))
-    console.print("Send again: make dead-letters REDRIVE=all, or codes or ids with commas.")
+    console.print(counts_of(letters))
+    console.print(
+        "Send again: make dead-letters REDRIVE=all, or codes, ids, user:<id> with commas."
+    )
+    console.print("Remove for good: make dead-letters DISCARD=... in the same words.")
 
 
 def table_of(letters: Sequence[StoredDeadLetter], *, now: datetime) -> Table:
     """Return the letters as a table. Bodies stay where they are: they are about people."""
     table = Table("id", "code", "reason", "client", "age", "size")
     for letter in letters:
+        written = (letter.code, letter.reason, letter.client or "-")
         age = age_of(letter.died_at, now=now)
-        client = letter.client or "-"
         table.add_row(
-            *(str(letter.message_id), letter.code, letter.reason, client),
-            *(age, size_of(len(letter.body))),
+            str(letter.message_id), *map(harmless, written), age, size_of(len(letter.body))
         )
     return table
+
+
+def counts_of(letters: Sequence[StoredDeadLetter]) -> Text:
+    """Return how many letters there are with each of the most frequent codes."""
+    counts = Counter(letter.code for letter in letters)
+    said = Text("By code: ")
+    shown = (Text(" ").join((harmless(c), Text(str(n)))) for c, n in counts.most_common(CODES_MAX))
+    said.append_text(Text(", ").join(shown))
+    return said if len(counts) <= CODES_MAX else said.append(", ...")
+
+
+def harmless(text: str) -> Text:
+    """Return what somebody wrote, so that a terminal shows it and obeys nothing of it."""
+    return Text(
+        "".join(
+            "\N{REPLACEMENT CHARACTER}" if _commands(character) else character
+            for character in text[:TEXT_CHARACTERS_MAX]
+        )
+    )
+
+
+def _commands(character: str) -> bool:
+    """Return whether it is a control, an order of writing, half a character or a line's end."""
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def age_of(died_at: datetime | None, *, now: datetime) -> str:
@@ -103,49 +152,80 @@ def size_of(count: int) -> str:
     return f"{count} B" if count < KIBIBYTE else f"{count / KIBIBYTE:.1f} KiB"
 
 
+class Chosen:
+    """Counts what a choice chooses."""
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self.count = 0
+
+    def __call__(self, letter: StoredDeadLetter) -> bool:
+        """Return whether this one is chosen."""
+        is_chosen = self._choice(letter)
+        self.count += is_chosen
+        return is_chosen
+
+
 async def redrive(settings: Settings, stream: Stream, choice: Choice, console: Console) -> None:
     """Send the chosen letters again, with a progress bar; print how many went."""
     box = dead_letter_box(settings, stream=stream)
-    chosen = 0
-
-    def choose(letter: StoredDeadLetter) -> bool:
-        nonlocal chosen
-        is_chosen = choice(letter)
-        chosen += is_chosen
-        return is_chosen
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    chosen = Chosen(choice)
+    with _progress() as progress:
         task = progress.add_task("dead letters", total=await box.count())
-        sent = await box.redrive(choose, seen=lambda seen: progress.update(task, completed=seen))
+        sent = await box.redrive(chosen, seen=lambda seen: progress.update(task, completed=seen))
     console.print(f"{sent} sent to {stream.queue} again.")
-    if chosen > sent:
-        console.print(f"{chosen - sent} were not taken (is the queue full?) and stay.")
-    if not chosen:
-        console.print(f"None is chosen by: {', '.join(sorted(choice.words))}.")
+    if chosen.count > sent:
+        console.print(f"{chosen.count - sent} were not taken (is the queue full?) and stay.")
+    if not chosen.count:
+        console.print(f"None is chosen by: {choice}.", markup=False)
+
+
+async def discard(settings: Settings, stream: Stream, choice: Choice, console: Console) -> None:
+    """Remove the chosen letters for good, with a progress bar; print how many they were."""
+    box = dead_letter_box(settings, stream=stream)
+    with _progress() as progress:
+        task = progress.add_task("dead letters", total=await box.count())
+        gone = await box.discard(choice, seen=lambda seen: progress.update(task, completed=seen))
+    console.print(f"{gone} removed from {stream.dead_queue}, for good.")
+    if not gone:
+        console.print(f"None is chosen by: {choice}.", markup=False)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, console=Console(stderr=True))
 
 
 def main() -> None:
-    """Read the arguments, show or send; say plainly when RabbitMQ is not there."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--stream", choices=sorted(STREAMS), default="emotions")
-    parser.add_argument("--redrive", type=Choice.of, help="all, or codes and ids with commas")
-    arguments = parser.parse_args()
+    """Read the arguments, show, send or remove; say plainly when RabbitMQ is not there."""
+    arguments = _arguments()
     settings, console = settings_or_exit(), Console()
     configure_logging(level="error", service="dead-letters")
     stream = STREAMS[arguments.stream]
     try:
-        if arguments.redrive is None:
-            asyncio.run(show(settings, stream, console))
-        else:
+        if arguments.redrive is not None:
             asyncio.run(redrive(settings, stream, arguments.redrive, console))
+        elif arguments.discard is not None:
+            asyncio.run(discard(settings, stream, arguments.discard, console))
+        else:
+            asyncio.run(show(settings, stream, console))
     except DestinationUnavailable as error:
         place = f"{settings.rabbitmq.host}:{settings.rabbitmq.port}"
         sys.exit(f"RabbitMQ does not answer at {place} ({error}); see make status.")
     except TopologyMismatch as error:
         sys.exit(str(error))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--stream", choices=sorted(STREAMS), default="emotions")
+    what = parser.add_mutually_exclusive_group()
+    words = "all, or codes, ids and user:<id> with commas"
+    what.add_argument("--redrive", type=Choice.of, help=words)
+    what.add_argument("--discard", type=Choice.of, help=words)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

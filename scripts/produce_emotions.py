@@ -9,7 +9,9 @@ confirmed by the broker. The same seed tells the same story: what was sent befor
 
 import argparse
 import asyncio
+import contextlib
 import json
+import math
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -32,6 +34,7 @@ from scripts.demo_people import PERSONAS, transactions_of
 TICKS_A_SECOND: Final = 10
 TRIES_MAX: Final = 30
 PAUSE_SECONDS: Final = 2.0
+COUNT_MAX: Final = 1_000_000
 DAYS_MAX: Final = 29  # Older events are refused.
 
 Advance = Callable[[int], None]
@@ -144,7 +147,7 @@ async def _patiently(
 async def produce(
     settings: Settings, logins: Mapping[str, Any], arguments: argparse.Namespace
 ) -> int:
-    """Stream the events of all demo people with a progress bar; return how many."""
+    """Stream the events of all demo people with a progress bar; return of how many people."""
     now = arguments.until or datetime.now(UTC)
     diaries = diaries_of(logins, seed=arguments.seed, now=now, currency=settings.credit.currency)
     readings = readings_of(
@@ -168,51 +171,50 @@ async def produce(
                 rate=arguments.rate,
                 advance=lambda confirmed: progress.advance(task, confirmed),
             )
-    return len(messages)
+    return len({reading.user_id for reading in readings})
 
 
 def read_arguments() -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1] if __doc__ else None)
-    parser.add_argument("--count", type=at_least_one, default=600, help="events in all")
+    parser.add_argument(
+        "--count", type=whole(COUNT_MAX), default=600, help=f"events in all, 1 to {COUNT_MAX:,}"
+    )
     parser.add_argument("--rate", type=positive, default=100.0, help="events a second")
     parser.add_argument("--seed", type=int, default=1, help="the same seed, the same story")
-    parser.add_argument("--days", type=days, default=3, help=f"1 to {DAYS_MAX}, ending now")
+    parser.add_argument(
+        "--days", type=whole(DAYS_MAX), default=3, help=f"spread over 1 to {DAYS_MAX}, ending now"
+    )
     parser.add_argument("--until", type=instant, help="end then, as in 2026-01-31T00:00:00Z")
     parser.add_argument("--logins", type=Path, default=Path(".stack/demo.json"))
     return parser.parse_args()
 
 
-def at_least_one(text: str) -> int:
-    """Return a whole number above zero."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("give a whole number above zero")
-    return number
+def whole(most: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers from 1 to ``most``."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"give a whole number from 1 to {most:,}")
+        return int(text)
+
+    return read
 
 
 def positive(text: str) -> float:
     """Return a number above zero."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("give a number above zero")
-    return number
-
-
-def days(text: str) -> int:
-    """Return for how many days back events are made."""
-    number = int(text)
-    if not 1 <= number <= DAYS_MAX:
-        raise argparse.ArgumentTypeError(f"give 1 to {DAYS_MAX}; older events are refused")
-    return number
+    with contextlib.suppress(ValueError):
+        if 0 < (number := float(text)) < math.inf:
+            return number
+    raise argparse.ArgumentTypeError("give a number above zero")
 
 
 def instant(text: str) -> datetime:
     """Return a moment with its offset."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise argparse.ArgumentTypeError("write the offset too, as in 2026-01-31T00:00:00Z")
-    return moment
+    with contextlib.suppress(ValueError):
+        if (moment := datetime.fromisoformat(text)).tzinfo is not None:
+            return moment
+    raise argparse.ArgumentTypeError("write a moment with its offset: 2026-01-31T00:00:00Z")
 
 
 def read_logins(file: Path) -> dict[str, Any]:
@@ -235,14 +237,13 @@ def main() -> None:
     configure_logging(level="error", service="produce-emotions")
     logins = read_logins(arguments.logins)
     try:
-        sent = asyncio.run(produce(settings, logins, arguments))
+        people = asyncio.run(produce(settings, logins, arguments))
     except DestinationUnavailable as error:
         sys.exit(f"RabbitMQ does not answer ({error}); is the stack running (make status)?")
     except KeyboardInterrupt:
         sys.exit("Stopped; what was confirmed stays.")
-    people = len(logins["users"])
     print(  # noqa: T201  (its one answer)
-        f"{sent} events of {people} people confirmed by RabbitMQ; "
+        f"{arguments.count} events of {people} people confirmed by RabbitMQ; "
         "each person sees them at GET /api/v1/emotions/summary."
     )
 

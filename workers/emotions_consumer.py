@@ -5,14 +5,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
-from uuid import NAMESPACE_URL, UUID, uuid5
+from typing import Any, Final
+from uuid import UUID
 
 from ecs.bootstrap import Application, application, stream_consumer
 from ecs.config import settings_or_exit
-from ecs.domain.emotions.events import IncomingEvent, Verdict
-from ecs.domain.streams import EMOTIONS, DeadLetter, Delivery
+from ecs.domain.emotions.events import Verdict
+from ecs.domain.streams import EMOTIONS, DeadLetter, Delivery, letter_id
 from ecs.log import configure_logging
+from ecs.services.readiness_service import Readiness
 from ecs.wire.emotions import EXPLANATIONS, EmotionalEventIn, read_message
 from ecs.wire.forms import parse_uuid
 from ecs.wire.ingestion import INVALID_FIELD, ReadItems
@@ -22,6 +23,7 @@ from workers.streams import consume
 
 SERVICE: Final = "emotions-consumer"
 MALFORMED: Final = "malformed"
+TRANSACTION_EVENTS_MAX: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +35,9 @@ class Parcel:
     body: bytes
 
     def dead(self, code: str, reason: str) -> DeadLetter:
-        """Return it as a dead letter, whose id is the same each time the message is delivered."""
-        sent = f"{self.delivery.app_id}:{self.delivery.message_id}:{self.position}:".encode()
+        """Return it as a dead letter."""
         return DeadLetter(
-            message_id=uuid5(NAMESPACE_URL, (sent + self.body).hex()),
+            message_id=letter_id(self.delivery, position=self.position, body=self.body),
             body=self.body,
             code=code,
             reason=reason,
@@ -44,26 +45,38 @@ class Parcel:
         )
 
 
+Readable = tuple[Parcel, EmotionalEventIn, UUID]
+"""An event of a message, as it was read, and the client that says it sends it."""
+
+
 async def ingest(ecs: Application, deliveries: Sequence[Delivery]) -> list[DeadLetter]:
-    """Store the events of some messages in one transaction; return those that cannot be stored."""
+    """
+    Store the events of some messages, in their order; return those that cannot be stored.
+
+    A transaction takes at most 2,000. When one fails, those before it stay: the messages come again
+    as a whole, and what is stored by then is a duplicate.
+    """
     dead: list[DeadLetter] = []
-    parcels: list[Parcel] = []
-    events: list[IncomingEvent] = []
-    for item in (item for delivery in deliveries for item in read(delivery)):
-        if isinstance(item, DeadLetter):
-            dead.append(item)
-            continue
-        parcel, event, client_id = item
-        events.append(event.at(len(parcels), client_id=client_id))
-        parcels.append(parcel)
-    verdicts = await ecs.emotions.ingest_unvouched(events) if events else {}
-    for index, verdict in sorted(verdicts.items()):
-        if verdict in EXPLANATIONS:
-            dead.append(parcels[index].dead(verdict, EXPLANATIONS[verdict]))
+    readable: list[Readable] = []
+    for delivery in deliveries:
+        for item in read(delivery):
+            if isinstance(item, DeadLetter):
+                dead.append(item)
+            else:
+                readable.append(item)
+        await asyncio.sleep(0)  # Reading much must not silence the connection's heartbeat.
+    for start in range(0, len(readable), TRANSACTION_EVENTS_MAX):
+        dead += await _store(ecs, readable[start : start + TRANSACTION_EVENTS_MAX])
     return dead
 
 
-def read(delivery: Delivery) -> Iterator[DeadLetter | tuple[Parcel, EmotionalEventIn, UUID]]:
+async def can_store(ecs: Application) -> bool:
+    """Return whether the database answers and has the schema that this code needs."""
+    verdict, _ = await ecs.readiness.check()
+    return verdict is not Readiness.UNAVAILABLE
+
+
+def read(delivery: Delivery) -> Iterator[DeadLetter | Readable]:
     """Yield each event of a message with its client, or the dead letter that it has become."""
     try:
         contents = read_message(delivery.body)
@@ -76,7 +89,7 @@ def read(delivery: Delivery) -> Iterator[DeadLetter | tuple[Parcel, EmotionalEve
     items = ReadItems(contents, model=EmotionalEventIn, id_field="event_id")
     alone = len(contents) == 1
     for position, content in enumerate(contents):
-        body = delivery.body if alone else json.dumps(content, allow_nan=False).encode()
+        body = delivery.body if alone else _encoded(content)
         parcel = Parcel(delivery=delivery, position=position, body=body)
         if client_id is None:
             yield parcel.dead(Verdict.UNKNOWN_CLIENT, EXPLANATIONS[Verdict.UNKNOWN_CLIENT])
@@ -85,6 +98,21 @@ def read(delivery: Delivery) -> Iterator[DeadLetter | tuple[Parcel, EmotionalEve
             yield parcel.dead(INVALID_FIELD, f"{complaint.pointer}: {complaint.message}")
         else:
             yield parcel, items.readable[position], client_id
+
+
+async def _store(ecs: Application, items: Sequence[Readable]) -> list[DeadLetter]:
+    events = [event.at(i, client_id=client_id) for i, (_, event, client_id) in enumerate(items)]
+    verdicts = await ecs.emotions.ingest_unvouched(events)
+    return [
+        items[index][0].dead(verdict, EXPLANATIONS[verdict])
+        for index, verdict in sorted(verdicts.items())
+        if verdict in EXPLANATIONS
+    ]
+
+
+def _encoded(content: Any) -> bytes:
+    """Return JSON in UTF-8, no longer than it came but for numbers such as 1e15."""
+    return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _client_id(delivery: Delivery) -> UUID | None:
@@ -99,7 +127,12 @@ async def main() -> None:
     settings = settings_or_exit()
     configure_logging(level=settings.log_level, service=SERVICE)
     async with application(settings, name=SERVICE) as ecs:
-        consumer = stream_consumer(settings, stream=EMOTIONS, handle=partial(ingest, ecs))
+        consumer = stream_consumer(
+            settings,
+            stream=EMOTIONS,
+            handle=partial(ingest, ecs),
+            can_work=partial(can_store, ecs),
+        )
         await consume(consumer, stop_event())
 
 

@@ -79,7 +79,7 @@ def letter_id(delivery: Delivery, *, position: int | None, body: bytes) -> UUID:
     The sender's own id is not enough: nothing keeps a device from using it twice. ``position`` is
     the place of ``body`` in the message, None for the message as a whole.
     """
-    sent = repr((delivery.app_id, delivery.message_id, position)).encode(errors="replace")
+    sent = repr((delivery.app_id, delivery.message_id, position)).encode()
     return uuid5(NAMESPACE_URL, (sent + body).hex())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
@@ -27,9 +28,11 @@ class MaintenanceService:
             await uow.commit()
         return names
 
-    async def forget_user(self, *, email: str) -> None:
+    async def forget_user(self, *, email: str) -> UUID:
         """
         Delete the person behind ``email``; the record of decisions stays, pseudonymised.
+
+        What is returned is the id that was theirs: queues may still hold it.
 
         Raises:
             UserNotFound: nobody has this address.
@@ -45,3 +48,4 @@ class MaintenanceService:
             await uow.maintenance.forget_user(credential.user_id, pseudonym=self.new_id())
             await uow.commit()
         log.info("maintenance.user-forgotten", user_id=str(credential.user_id))
+        return credential.user_id

@@ -9,10 +9,10 @@ from typing import Any, Final
 from uuid import uuid4
 
 from ecs.config import RabbitSettings
-from ecs.domain.streams import DeadLetter, Delivery, OutgoingMessage, Stream
+from ecs.domain.streams import DeadLetter, Delivery, OutgoingMessage, Stream, letter_id
 from ecs.integrations.rabbitmq.connection import Broker
 from ecs.integrations.rabbitmq.consumer import Pace, StreamConsumer
-from ecs.integrations.rabbitmq.handling import Handle, Handling, message_id_of
+from ecs.integrations.rabbitmq.handling import CanWork, Handle, Handling
 from ecs.integrations.rabbitmq.intake import BatchLimits
 from ecs.integrations.rabbitmq.publisher import StreamPublisher
 
@@ -40,12 +40,16 @@ def a_message(body: bytes = b"{}", **changes: Any) -> OutgoingMessage:
 
 def a_letter(delivery: Delivery, *, code: str = "malformed") -> DeadLetter:
     return DeadLetter(
-        message_id=message_id_of(delivery),
+        message_id=letter_id(delivery, position=None, body=delivery.body),
         body=delivery.body,
         code=code,
         reason="it is not JSON",
         client=delivery.app_id,
     )
+
+
+async def always() -> bool:
+    return True
 
 
 @asynccontextmanager
@@ -95,6 +99,7 @@ def a_consumer(
     *,
     batch: BatchLimits = QUICK,
     handle_seconds_max: float = 30,
+    can_work: CanWork = always,
     **pace: Any,
 ) -> StreamConsumer:
     quicker: dict[str, Any] = {
@@ -105,6 +110,7 @@ def a_consumer(
     }
     handling = Handling(
         handle=handle,
+        can_work=can_work,
         passing=(Passing,),
         publisher=StreamPublisher(broker, name="test-dead", now=lambda: datetime.now(UTC)),
         dead_queue=stream.dead_queue,

@@ -1,21 +1,25 @@
 """What the box of dead letters promises: looking takes nothing, nothing goes unconfirmed."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Any
 from uuid import UUID, uuid4
 
+import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from ecs.config import RabbitSettings
-from ecs.domain.streams import DeadLetter, StoredDeadLetter, Stream
-from ecs.integrations.exceptions import DestinationUnavailable
+from ecs.domain.streams import DeadLetter, OutgoingMessage, StoredDeadLetter, Stream
+from ecs.integrations.exceptions import DestinationUnavailable, PublishInterrupted
+from ecs.integrations.rabbitmq import dead_letters
 from ecs.integrations.rabbitmq.connection import Broker
 from ecs.integrations.rabbitmq.dead_letters import DeadLetterBox
 from ecs.integrations.rabbitmq.handling import as_message
-from ecs.integrations.rabbitmq.publisher import StreamPublisher
+from ecs.integrations.rabbitmq.publisher import StreamPublisher, Target
 from ecs.integrations.rabbitmq.topology import DELIVERIES_MAX
 from ecs.integrations.system_clock import utc_now
-from tests.amqp import amqp_channel, send, take_all, waiting
+from tests.amqp import send, take_all, waiting
 from tests.contracts.streams_support import broker_of, publishing, until
 
 
@@ -50,12 +54,6 @@ async def letters(rabbitmq: RabbitSettings, stream: Stream) -> list[DeadLetter]:
         await publisher.declare(stream)
         await publisher.publish([as_message(letter) for letter in letters], to=stream.dead_queue)
     return letters
-
-
-@pytest.fixture
-def device(rabbitmq: RabbitSettings) -> Iterator[BlockingChannel]:
-    with amqp_channel(rabbitmq) as channel:
-        yield channel
 
 
 def plain(letter: StoredDeadLetter) -> DeadLetter:
@@ -109,6 +107,27 @@ class TestPeek:
         with pytest.raises(DestinationUnavailable):
             await box.peek(10)
 
+    async def test_takes_headers_for_what_they_say_only_if_they_are_words(
+        self, box: DeadLetterBox, broker: Broker, device: BlockingChannel, stream: Stream
+    ) -> None:
+        lies: list[dict[str, Any]] = [
+            {"x-ecs-code": {"a": 1}, "x-ecs-reason": [1], "x-ecs-client": True},
+            {"x-ecs-code": 7, "x-ecs-reason": b"\xff", "x-ecs-client": utc_now()},
+            {"x-first-death-reason": False, "x-death": [1]},
+            {"x-death": "yesterday"},
+            {"x-death": [{"time": "yesterday"}]},
+            {"x-death": []},
+        ]
+        for headers in lies:
+            properties = pika.BasicProperties(headers=headers, delivery_mode=2)
+            device.basic_publish("", stream.dead_queue, b"{}", properties)
+        found = await box.peek(10)
+        assert len(found) == len(lies)
+        assert {(letter.code, letter.reason, letter.client) for letter in found} == {
+            ("unknown", "unknown", None)
+        }
+        assert {letter.died_at for letter in found} == {None}
+
 
 class TestRedrive:
     async def test_sends_the_chosen_ones_as_they_first_came_and_leaves_the_others(
@@ -149,6 +168,76 @@ class TestRedrive:
         assert await box.redrive(lambda _: True) == 10
         assert await box.count() == 0
         assert waiting(device, stream.queue) == 10
+
+    async def test_keeps_a_letter_that_shares_its_id_with_one_that_was_confirmed(
+        self,
+        broker: Broker,
+        device: BlockingChannel,
+        stream: Stream,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        shared = pika.BasicProperties(message_id=str(uuid4()), app_id="me", delivery_mode=2)
+        for body in (b"1", b"2", b"3"):
+            device.basic_publish("", stream.dead_queue, body, shared)
+        async with publishing(broker) as publisher:
+            _interrupt(publisher, monkeypatch, at_call=2)
+            box = DeadLetterBox(broker, name="test-box", stream=stream, publisher=publisher)
+            with pytest.raises(PublishInterrupted):
+                await box.redrive(lambda _: True)
+        await until(lambda: waiting(device, stream.dead_queue) == 2, what="what was not sent")
+        assert [taken.body for taken in take_all(device, stream.queue)] == [b"1"]
+        assert [taken.body for taken in take_all(device, stream.dead_queue)] == [b"2", b"3"]
+
+    async def test_reaches_a_letter_behind_more_than_it_may_hold_in_one_hand(
+        self,
+        box: DeadLetterBox,
+        letters: list[DeadLetter],
+        device: BlockingChannel,
+        stream: Stream,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(dead_letters, "HELD_MAX", 2)
+        seen: list[int] = []
+        assert await box.redrive(lambda letter: letter.body in {b"3", b"9"}, seen=seen.append) == 2
+        assert seen[-1] == len(letters)
+        assert [taken.body for taken in take_all(device, stream.queue)] == [b"3", b"9"]
+        await until(lambda: waiting(device, stream.dead_queue) == 8, what="the others")
+        left = {taken.body for taken in take_all(device, stream.dead_queue)}
+        assert left == {letter.body for letter in letters} - {b"3", b"9"}
+
+
+class TestDiscard:
+    async def test_removes_the_chosen_ones_for_good_and_leaves_the_others(
+        self, box: DeadLetterBox, letters: list[DeadLetter], device: BlockingChannel, stream: Stream
+    ) -> None:
+        seen: list[int] = []
+        gone = await box.discard(lambda letter: letter.code == "unknown_user", seen=seen.append)
+        assert (gone, seen) == (3, [10])
+        await until(lambda: waiting(device, stream.dead_queue) == 7, what="the others")
+        left = [taken.body for taken in take_all(device, stream.dead_queue)]
+        assert left == [letter.body for letter in letters if letter.code != "unknown_user"]
+        assert waiting(device, stream.queue) == 0
+
+    async def test_removes_everything_when_everything_is_chosen(
+        self, box: DeadLetterBox, letters: list[DeadLetter]
+    ) -> None:
+        assert await box.discard(lambda _: True) == len(letters)
+        assert await box.count() == 0
+
+
+def _interrupt(
+    publisher: StreamPublisher, monkeypatch: pytest.MonkeyPatch, *, at_call: int
+) -> None:
+    """Have the broker die before it has confirmed anything of one call."""
+    calls = count(1)
+    publish = publisher.publish
+
+    async def interrupted(messages: Sequence[OutgoingMessage], *, to: Target) -> Mapping[UUID, str]:
+        if next(calls) == at_call:
+            raise PublishInterrupted("it died", confirmed=frozenset())
+        return await publish(messages, to=to)
+
+    monkeypatch.setattr(publisher, "publish", interrupted)
 
 
 def _is_refused_once(channel: BlockingChannel, stream: Stream) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,7 +23,6 @@ from tests.contracts.streams_support import (
     a_consumer,
     a_message,
     broker_of,
-    publishing,
     running,
     until,
 )
@@ -31,22 +30,6 @@ from tests.tcp_proxy import wire_to
 
 PATIENT = BatchLimits(seconds_max=60)
 NANOSECONDS = 1_795_000_000_000_000_000
-
-
-@pytest.fixture
-async def broker(rabbitmq: RabbitSettings, stream: Stream) -> Broker:
-    """The broker, with the stream's queues in place."""
-    broker = broker_of(rabbitmq)
-    async with publishing(broker) as publisher:
-        await publisher.declare(stream)
-    return broker
-
-
-@pytest.fixture
-def device(broker: Broker, rabbitmq: RabbitSettings) -> Iterator[BlockingChannel]:
-    """Somebody else's program."""
-    with amqp_channel(rabbitmq) as channel:
-        yield channel
 
 
 def bodies(count: int) -> list[bytes]:
@@ -266,11 +249,11 @@ class TestWhatPasses:
 
 
 class TestStaying:
-    async def test_comes_back_when_its_queue_is_deleted(
+    async def test_comes_back_at_once_when_its_queue_is_deleted(
         self, broker: Broker, stream: Stream, device: BlockingChannel
     ) -> None:
         recorder = Recorder()
-        async with running(a_consumer(broker, stream, recorder)):
+        async with running(a_consumer(broker, stream, recorder, watch_seconds=60)):
             send(device, stream, b"before")
             await recorder.until(has(1))
             device.queue_delete(stream.queue)

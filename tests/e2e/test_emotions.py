@@ -5,7 +5,7 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -126,17 +126,24 @@ class TestTheStream:
         devices.publish(event, b"nonsense")
         await devices.are_dead(2)
         await devices.consenting(late)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "scripts.dead_letters", "--redrive", "consent_missing"),
-            cwd=CHECKOUT,
-            env=os.environ | world.stack.env,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        said, _ = await process.communicate()
-        assert process.returncode == 0, said.decode()
+        said = await run_script(world.stack, "dead_letters", "--redrive", "consent_missing")
+        assert "1 sent" in said
         assert [letter.body for letter in await devices.dead(1)] == [b"nonsense"]
         await stored_as(devices, ids([event]))
+
+
+class TestTheProducer:
+    async def test_tells_the_same_story_twice(self, world: Outside, devices: Devices) -> None:
+        words = ["--count", "61", "--rate", "500", "--seed", "3", "--days", "2"]
+        words += ["--until", datetime.now(UTC).isoformat()]
+        for _ in range(2):
+            said = await run_script(
+                world.stack, "produce_emotions", *words, *logins_of(world.stack)
+            )
+            assert "61 events of 6 people" in said
+            await until(lambda: _grown(devices, 60), what="the story")
+            await devices.settled()
+            assert len(await devices.stored()) == 61
 
 
 class TestFaults:
@@ -266,6 +273,24 @@ class TestTheDecision:
             assert second[same] == first[same]
         assert second["assessment"]["reasons"] == first["assessment"]["reasons"]
         assert second["assessment"]["score"] == first["assessment"]["score"]
+
+
+async def run_script(stack: Stack, name: str, *words: str) -> str:
+    """Run a developer's command on the running stack; return what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"scripts.{name}", *words),
+        cwd=CHECKOUT,
+        env=os.environ | stack.env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return said.decode()
+
+
+def logins_of(stack: Stack) -> tuple[str, str]:
+    return "--logins", str(stack.public / "demo.json")
 
 
 async def _grown(devices: Devices, before: int) -> bool:

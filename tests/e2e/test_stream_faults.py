@@ -86,6 +86,7 @@ class Load:
     async def consume(self, stopping: asyncio.Event) -> None:
         handling = Handling(
             handle=self.handle,
+            can_work=always,
             passing=(),
             publisher=self._publisher("load-dead"),
             dead_queue=self._stream.dead_queue,
@@ -132,6 +133,10 @@ async def under_load(stack: Stack, stream: Stream) -> AsyncIterator[Load]:
         for task in (consumer, publisher):
             task.cancel()
         await asyncio.gather(consumer, publisher, return_exceptions=True)
+
+
+async def always() -> bool:
+    return True
 
 
 async def _is(condition: object) -> bool:

@@ -82,7 +82,7 @@ class StreamConsumer:
 
     async def _consume_until(self, stopping: asyncio.Event) -> None:
         backoff = self._pace.backoff_seconds_min
-        while not stopping.is_set():
+        while await self._can_work(stopping):
             started = time.monotonic()
             try:
                 await self._consume_once(stopping)
@@ -97,6 +97,22 @@ class StreamConsumer:
                 )
                 await _pause(backoff, stopping)
                 backoff = min(backoff * 2, self._pace.backoff_seconds_max)
+
+    async def _can_work(self, stopping: asyncio.Event) -> bool:
+        """
+        Wait until handling has a chance; return False when told to stop.
+
+        Whatever is taken and not handled counts as delivered: an outage of hours, in which the
+        broker closes the channel again and again, must not spend what the queue allows.
+        """
+        pauses = self._handling.pauses()
+        while not stopping.is_set():
+            if await self._handling.can_work():
+                return True
+            pause = next(pauses)
+            log.warning("stream.nothing-taken", queue=self._stream.queue, pause_s=pause)
+            await _pause(pause, stopping)
+        return False
 
     async def _consume_once(self, stopping: asyncio.Event) -> None:
         link = await Link.open(self._broker, name=self._name)

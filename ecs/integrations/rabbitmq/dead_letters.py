@@ -1,28 +1,23 @@
-"""The dead letters of a stream: looked at without taking any, and sent again when chosen."""
+"""The dead letters of a stream: looked at without taking any, sent again or removed when chosen."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
-from ecs.domain.streams import Delivery, OutgoingMessage, StoredDeadLetter, Stream
+from ecs.domain.streams import OutgoingMessage, StoredDeadLetter, Stream
 from ecs.integrations.exceptions import PublishInterrupted
 from ecs.integrations.rabbitmq import topology
 from ecs.integrations.rabbitmq.connection import Broker, Link, ask, tag_of
-from ecs.integrations.rabbitmq.handling import (
-    CLIENT_HEADER,
-    CODE_HEADER,
-    REASON_HEADER,
-    message_id_of,
-)
-from ecs.integrations.rabbitmq.publisher import StreamPublisher
+from ecs.integrations.rabbitmq.handling import CLIENT_HEADER, CODE_HEADER, REASON_HEADER
+from ecs.integrations.rabbitmq.publisher import StreamPublisher, windows
 
 AT_ONCE: Final = 200
-# What AMQP can hold back; behind so many that nobody chooses, nothing is seen.
-TAKEN_MAX: Final = 65_535
+HELD_MAX: Final = 1_000
 ARRIVAL_SECONDS_MAX: Final = 2.0
 UNKNOWN: Final = "unknown"
 BROKERS_REASONS: Final = {
@@ -31,6 +26,10 @@ BROKERS_REASONS: Final = {
     "expired": "it waited for too long",
     "rejected": "it was rejected",
 }
+
+Choose = Callable[[StoredDeadLetter], bool]
+Seen = Callable[[int], None]
+"""Is told how many letters were looked at so far."""
 
 
 class DeadLetterBox:
@@ -50,99 +49,162 @@ class DeadLetterBox:
 
     async def count(self) -> int:
         """Return how many letters there are; raise ``DestinationUnavailable`` without a broker."""
-        async with self._opened() as channel:
-            return await self._count(channel)
+        async with self._look() as look:
+            return look.count
 
     async def peek(self, limit: int) -> list[StoredDeadLetter]:
         """Return the oldest letters in their order, or raise ``DestinationUnavailable``."""
-        async with self._opened() as channel:
-            return [_stored(message) async for message in self._take(channel, limit)]
+        async with self._look() as look:
+            return [_stored(message) async for _, part in look.parts(limit) for message in part]
 
-    async def redrive(
-        self,
-        choose: Callable[[StoredDeadLetter], bool],
-        *,
-        seen: Callable[[int], None] = lambda _: None,
-    ) -> int:
+    async def redrive(self, choose: Choose, *, seen: Seen = lambda _: None) -> int:
         """
         Send the chosen ones to the stream again and return how many of them it took.
 
         Only what the stream has confirmed leaves the dead queue. What dies again meanwhile is not
-        looked at twice. ``seen`` is told how many letters were looked at so far.
+        looked at twice.
 
         Raises:
             DestinationUnavailable: the broker stopped answering; what was sent is sent.
         """
-        sent = looked_at = 0
-        async with self._opened() as channel:
-            async for taken in _in_parts(self._take(channel, TAKEN_MAX)):
-                chosen = [message for message in taken if choose(_stored(message))]
-                sent += await self._send_again(channel, chosen)
-                looked_at += len(taken)
+        return await self._settle(choose, self._send_again, seen)
+
+    async def discard(self, choose: Choose, *, seen: Seen = lambda _: None) -> int:
+        """
+        Remove the chosen ones for good and return how many they were.
+
+        Raises:
+            DestinationUnavailable: the broker stopped answering; what was removed is gone.
+        """
+        return await self._settle(choose, _remove, seen)
+
+    async def _settle(self, choose: Choose, settle: "_Settle", seen: Seen) -> int:
+        settled = looked_at = 0
+        async with self._look() as look:
+            async for hand, part in look.parts(look.count):
+                chosen = [message for message in part if choose(_stored(message))]
+                settled += await settle(hand, chosen)
+                looked_at += len(part)
                 seen(looked_at)
+        return settled
+
+    async def _send_again(self, hand: "_Hand", chosen: Sequence[DeliveredMessage]) -> int:
+        letters = iter(chosen)
+        sent = 0
+        # By windows: in each an id means one letter, and what is confirmed is told by ids.
+        for window in windows([_again(message) for message in chosen]):
+            of_id = dict(zip((message.message_id for message in window), letters, strict=False))
+            sent += await self._send_window(hand, window, of_id)
         return sent
 
+    async def _send_window(
+        self, hand: "_Hand", window: Sequence[OutgoingMessage], of_id: dict[UUID, DeliveredMessage]
+    ) -> int:
+        gone: frozenset[UUID] = frozenset()
+        try:
+            refused = await self._publisher.publish(window, to=self._stream)
+            gone = frozenset(of_id.keys() - refused.keys())
+        except PublishInterrupted as error:
+            gone = error.confirmed
+            raise
+        finally:
+            await _remove(hand, [of_id[one] for one in gone])
+        return len(gone)
+
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[AbstractChannel]:
+    async def _look(self) -> AsyncIterator["_Look"]:
         link = await Link.open(self._broker, name=self._name)
         try:
             await topology.declare(link, self._stream)
-            channel = await link.channel()
-            yield channel
-            await ask(channel.close())  # Whatever was taken and not acknowledged goes back.
+            look = await _Look.begin(link, self._stream.dead_queue)
+            yield look
+            await look.end()
         finally:
             await link.close()
             await self._publisher.close()
 
-    async def _count(self, channel: AbstractChannel) -> int:
-        answer = await ask(channel.queue_declare(self._stream.dead_queue, passive=True))
-        return answer.message_count or 0
 
-    async def _take(self, channel: AbstractChannel, limit: int) -> AsyncIterator[DeliveredMessage]:
-        """Yield up to ``limit`` letters. One consumer takes them, so that they go back in order."""
-        count = min(limit, await self._count(channel), TAKEN_MAX)
-        if count == 0:
-            return
-        arrived = asyncio.Queue[DeliveredMessage]()
-        await ask(channel.basic_qos(prefetch_count=count))
-        await ask(channel.basic_consume(self._stream.dead_queue, arrived.put))
-        for _ in range(count):
+class _Look:
+    """
+    One pass over a queue, from its oldest letter to the newest that was there at the beginning.
+
+    What nobody chooses is held until the end, or it would come again at once.
+    """
+
+    def __init__(self, link: Link, queue: str, *, count: int) -> None:
+        self._link = link
+        self._queue = queue
+        self._hands: list[_Hand] = []
+        self.count = count
+
+    @classmethod
+    async def begin(cls, link: Link, queue: str) -> "_Look":
+        channel = await link.channel()
+        answer = await ask(channel.queue_declare(queue, passive=True))
+        await ask(channel.close())
+        return cls(link, queue, count=answer.message_count or 0)
+
+    async def parts(self, limit: int) -> AsyncIterator[tuple["_Hand", list[DeliveredMessage]]]:
+        """Yield up to ``limit`` letters in parts, each with the hand that holds them."""
+        left = min(limit, self.count)
+        while left > 0:
+            if not self._hands or self._hands[-1].is_full:
+                self._hands.append(await _Hand.open(self._link, self._queue))
+            part = await self._hands[-1].take(left)
+            if not part:  # Somebody else looks at the rest.
+                return
+            left -= len(part)
+            yield self._hands[-1], part
+
+    async def end(self) -> None:
+        """Give back what is held, the oldest first."""
+        for hand in self._hands:
+            await ask(hand.channel.close())
+
+
+class _Hand:
+    """A channel that holds as many letters as the client is willing to keep in memory."""
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self.channel = channel
+        self._arrived = asyncio.Queue[DeliveredMessage]()
+        self._held = 0
+
+    @classmethod
+    async def open(cls, link: Link, queue: str) -> "_Hand":
+        hand = cls(await link.channel())
+        await ask(hand.channel.basic_qos(prefetch_count=HELD_MAX))
+        await ask(hand.channel.basic_consume(queue, hand._arrived.put))
+        return hand
+
+    @property
+    def is_full(self) -> bool:
+        return self._held >= HELD_MAX
+
+    async def take(self, count: int) -> list[DeliveredMessage]:
+        """Return the next few; none when nothing comes any more."""
+        taken: list[DeliveredMessage] = []
+        while len(taken) < min(count, AT_ONCE, HELD_MAX - self._held):
             try:
                 async with asyncio.timeout(ARRIVAL_SECONDS_MAX):
-                    message = await arrived.get()
-            except TimeoutError:  # Somebody else looks at the rest.
-                return
-            yield message
+                    taken.append(await self._arrived.get())
+            except TimeoutError:
+                break
+        self._held += len(taken)
+        return taken
 
-    async def _send_again(
-        self, channel: AbstractChannel, chosen: Sequence[DeliveredMessage]
-    ) -> int:
-        again = [(tag_of(message), _again(message)) for message in chosen]
-        messages = [message for _, message in again]
-        gone: list[int] = []
-        try:
-            refused = await self._publisher.publish(messages, to=self._stream)
-            gone = [tag for tag, message in again if message.message_id not in refused]
-        except PublishInterrupted as error:
-            gone = [tag for tag, message in again if message.message_id in error.confirmed]
-            raise
-        finally:
-            for tag in gone:
-                await ask(channel.basic_ack(tag))
-        return len(gone)
+    async def remove(self, message: DeliveredMessage) -> None:
+        await ask(self.channel.basic_ack(tag_of(message)))
+        self._held -= 1
 
 
-async def _in_parts(
-    messages: AsyncIterator[DeliveredMessage],
-) -> AsyncIterator[list[DeliveredMessage]]:
-    part: list[DeliveredMessage] = []
-    async for message in messages:
-        part.append(message)
-        if len(part) == AT_ONCE:
-            yield part
-            part = []
-    if part:
-        yield part
+_Settle = Callable[[_Hand, Sequence[DeliveredMessage]], Awaitable[int]]
+
+
+async def _remove(hand: _Hand, chosen: Sequence[DeliveredMessage]) -> int:
+    for message in chosen:
+        await hand.remove(message)
+    return len(chosen)
 
 
 def _again(message: DeliveredMessage) -> OutgoingMessage:
@@ -152,30 +214,33 @@ def _again(message: DeliveredMessage) -> OutgoingMessage:
 
 def _stored(message: DeliveredMessage) -> StoredDeadLetter:
     properties = message.header.properties
-    headers = properties.headers or {}
-    code = headers.get(CODE_HEADER) or headers.get("x-first-death-reason") or UNKNOWN
-    reason = headers.get(REASON_HEADER) or BROKERS_REASONS.get(str(code), UNKNOWN)
-    delivery = Delivery(
-        body=message.body,
-        app_id=properties.app_id,
-        message_id=properties.message_id,
-        redelivered=False,
-    )
+    # Anybody who may publish may have written them: they are words, or they are nothing.
+    headers: dict[str, Any] = properties.headers or {}
+    words = {name: value for name, value in headers.items() if isinstance(value, str) and value}
+    code = words.get(CODE_HEADER) or words.get("x-first-death-reason") or UNKNOWN
     return StoredDeadLetter(
-        message_id=message_id_of(delivery),
+        message_id=_message_id(properties.message_id, message.body),
         body=message.body,
-        code=str(code),
-        reason=str(reason),
-        client=properties.app_id
-        or (str(headers[CLIENT_HEADER]) if CLIENT_HEADER in headers else None),
+        code=code,
+        reason=words.get(REASON_HEADER) or BROKERS_REASONS.get(code, UNKNOWN),
+        client=properties.app_id or words.get(CLIENT_HEADER),
         died_at=_died_at(properties.timestamp, headers),
     )
+
+
+def _message_id(written: str | None, body: bytes) -> UUID:
+    """Return a message's own id if it is a UUID, else one that the same body gets each time."""
+    try:
+        return UUID(written)
+    except (TypeError, ValueError, AttributeError):
+        return uuid5(NAMESPACE_OID, body.hex())
 
 
 def _died_at(published_at: datetime | None, headers: dict[str, Any]) -> datetime | None:
     """Return when a letter died: our own are published at that moment, the broker notes it."""
     if CODE_HEADER in headers:
         return published_at
-    deaths = headers.get("x-death")
-    died_at = deaths[-1].get("time") if isinstance(deaths, list) and deaths else None
-    return died_at if isinstance(died_at, datetime) else None
+    match headers.get("x-death"):
+        case [*_, {"time": datetime() as died_at}]:
+            return died_at
+    return None

@@ -83,9 +83,13 @@ class Handling:
         for window in windows([as_message(letter) for letter in letters]):
             await self._bury_window(window)
 
+    def pauses(self) -> Iterator[float]:
+        """Return how long to wait after each failure; the last one goes on for ever."""
+        return chain(self.pauses_seconds, repeat(self.pauses_seconds[-1]))
+
     async def _bury_window(self, window: Sequence[OutgoingMessage]) -> None:
         left = window
-        for pause in self._pauses():
+        for pause in self.pauses():
             unburied = await self._unburied(left)
             left = [message for message in left if message.message_id in unburied]
             if not left:
@@ -95,7 +99,7 @@ class Handling:
             await asyncio.sleep(pause)
 
     async def _patiently(self, deliveries: Sequence[Delivery]) -> list[DeadLetter]:
-        for pause in self._pauses():
+        for pause in self.pauses():
             try:
                 return list(await self._in_time(deliveries))
             except self.passing as error:
@@ -125,9 +129,6 @@ class Handling:
             return dict.fromkeys(ids, str(error))
         except DestinationUnavailable as error:
             return dict.fromkeys((message.message_id for message in messages), str(error))
-
-    def _pauses(self) -> Iterator[float]:
-        return chain(self.pauses_seconds, repeat(self.pauses_seconds[-1]))
 
 
 def unprocessable(delivery: Delivery, error: Exception) -> DeadLetter:
