@@ -224,9 +224,11 @@ class TestTheWorker:
         assert EMOTIONS.queue in last["reason"]
         assert b"Traceback" not in output
 
-    async def test_leaves_at_once_when_told_to(self, broker_stack: Stack) -> None:
+    async def test_leaves_at_once_when_told_to_while_it_waits_for_a_database(
+        self, broker_stack: Stack
+    ) -> None:
         worker = await _worker(broker_stack)
-        await _line(worker, "stream.connected")
+        await _line(worker, "stream.nothing-taken")
         started = time.monotonic()
         worker.terminate()
         await asyncio.wait_for(worker.wait(), 10)

@@ -165,6 +165,9 @@ class _Connection(aio_pika.Connection):
         self.socket = _Socket()
         self.kwargs["transport_factory"] = self.socket
 
+    def __del__(self) -> None:
+        """Do nothing, unlike the library: whoever opened it has dropped it, and no loop may run."""
+
 
 def _url_of(broker: Broker, *, name: str) -> URL:
     return make_url(

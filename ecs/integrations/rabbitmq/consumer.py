@@ -82,7 +82,7 @@ class StreamConsumer:
 
     async def _consume_until(self, stopping: asyncio.Event) -> None:
         backoff = self._pace.backoff_seconds_min
-        while await self._can_work(stopping):
+        while not stopping.is_set():
             started = time.monotonic()
             try:
                 await self._consume_once(stopping)
@@ -118,6 +118,8 @@ class StreamConsumer:
         link = await Link.open(self._broker, name=self._name)
         try:
             await topology.declare(link, self._stream)
+            if not await self._can_work(stopping):
+                return
             session = await _Session.open(link, self._stream, self._handling, self._pace)
             await session.run(stopping)
         except BaseException:
