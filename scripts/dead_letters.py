@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -100,13 +101,22 @@ async def show(settings: Settings, stream: Stream, console: Console) -> None:
 
 
 def table_of(letters: Sequence[StoredDeadLetter], *, now: datetime) -> Table:
-    """Return the letters as a table. Bodies stay where they are: they are about people."""
-    table = Table("id", "code", "reason", "client", "age", "size")
+    """
+    Return the letters as a table of 80 characters, whose ids are whole: they are to be copied.
+
+    Bodies stay where they are: they are about people.
+    """
+    table = Table(
+        "id, reason, client", "code", "age", "size", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for letter in letters:
-        written = (letter.code, letter.reason, letter.client or "-")
-        age = age_of(letter.died_at, now=now)
+        lines = (str(letter.message_id), letter.reason, f"client {letter.client or 'unknown'}")
         table.add_row(
-            str(letter.message_id), *map(harmless, written), age, size_of(len(letter.body))
+            Text("\n").join(map(harmless, lines)),
+            harmless(letter.code),
+            age_of(letter.died_at, now=now),
+            size_of(len(letter.body)),
+            end_section=True,
         )
     return table
 
@@ -176,8 +186,7 @@ async def redrive(settings: Settings, stream: Stream, choice: Choice, console: C
     console.print(f"{sent} sent to {stream.queue} again.")
     if chosen.count > sent:
         console.print(f"{chosen.count - sent} were not taken (is the queue full?) and stay.")
-    if not chosen.count:
-        console.print(f"None is chosen by: {choice}.", markup=False)
+    _complain_about(choice, count=chosen.count, console=console)
 
 
 async def discard(settings: Settings, stream: Stream, choice: Choice, console: Console) -> None:
@@ -187,7 +196,11 @@ async def discard(settings: Settings, stream: Stream, choice: Choice, console: C
         task = progress.add_task("dead letters", total=await box.count())
         gone = await box.discard(choice, seen=lambda seen: progress.update(task, completed=seen))
     console.print(f"{gone} removed from {stream.dead_queue}, for good.")
-    if not gone:
+    _complain_about(choice, count=gone, console=console)
+
+
+def _complain_about(choice: Choice, *, count: int, console: Console) -> None:
+    if not count and ALL not in choice.words:
         console.print(f"None is chosen by: {choice}.", markup=False)
 
 

@@ -95,7 +95,9 @@ def read(delivery: Delivery) -> Iterator[DeadLetter | Readable]:
             yield parcel.dead(Verdict.UNKNOWN_CLIENT, EXPLANATIONS[Verdict.UNKNOWN_CLIENT])
         elif position in items.complaints:
             complaint = items.complaints[position]
-            yield parcel.dead(INVALID_FIELD, f"{complaint.pointer}: {complaint.message}")
+            yield parcel.dead(
+                INVALID_FIELD, f"{complaint.pointer or 'the event'}: {complaint.message}"
+            )
         else:
             yield parcel, items.readable[position], client_id
 

@@ -13,7 +13,7 @@ from ecs.wire.strict_json import NotStrictJson, parse_json
 
 MESSAGE_BYTES_MAX: Final = 1024 * 1024
 EXPLANATIONS: Final[dict[Verdict, str]] = {
-    Verdict.UNKNOWN_CLIENT: "The app_id of the message is missing, unreadable, or not the id of a client.",
+    Verdict.UNKNOWN_CLIENT: "The app_id is missing, unreadable, or not the id of a client.",
     Verdict.MISSING_SCOPE: "The client does not hold the scope emotions:ingest.",
     Verdict.UNKNOWN_USER: "There is no person with this user_id.",
     Verdict.CONSENT_MISSING: "This person has not consented to events of this client.",

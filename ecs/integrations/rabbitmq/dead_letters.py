@@ -223,7 +223,7 @@ def _stored(message: DeliveredMessage) -> StoredDeadLetter:
         body=message.body,
         code=code,
         reason=words.get(REASON_HEADER) or BROKERS_REASONS.get(code, UNKNOWN),
-        client=properties.app_id or words.get(CLIENT_HEADER),
+        client=properties.app_id or words.get(CLIENT_HEADER) or None,
         died_at=_died_at(properties.timestamp, headers),
     )
 

@@ -144,14 +144,13 @@ def unprocessable(delivery: Delivery, error: Exception) -> DeadLetter:
 
 def as_message(letter: DeadLetter) -> OutgoingMessage:
     """Return a dead letter as what goes into the dead queue."""
-    client = None if letter.client is None else _writable(letter.client)
+    client = _writable(letter.client or "")
     headers = {
         CODE_HEADER: letter.code,
         REASON_HEADER: _writable(letter.reason)[:REASON_CHARACTERS_MAX],
+        CLIENT_HEADER: client,
     }
-    if client is not None:
-        headers[CLIENT_HEADER] = client
-    is_short = client is not None and len(client.encode()) <= APP_ID_BYTES_MAX
+    is_short = 0 < len(client.encode()) <= APP_ID_BYTES_MAX
     return OutgoingMessage(
         message_id=letter.message_id,
         body=letter.body,
