@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -48,17 +47,6 @@ async def withdraw(ecs: Application, user_id: UUID, client_id: UUID | None = Non
 
 async def ledger(owner: Any) -> Sequence[Any]:
     return list(await owner.fetch("SELECT * FROM consent_changes ORDER BY client_id, revision"))
-
-
-async def an_event(owner: Any, user_id: UUID, client_id: UUID) -> None:
-    """Store a reading of somebody's mood."""
-    await owner.execute(
-        "INSERT INTO emotional_events (client_id, event_id, user_id, captured_at, emotion_primary,"
-        " emotion_confidence, arousal, valence, source)"
-        " VALUES ($1, gen_random_uuid(), $2, now(), 'happiness', 1, 0, 1, 'self_report')",
-        client_id,
-        user_id,
-    )
 
 
 async def assert_sound(ecs: Application, owner: Any, user_id: UUID) -> None:
@@ -324,60 +312,6 @@ class TestLaws:
         assert {consent.client_id for consent in active} == standing
         await owner.execute("DELETE FROM consent_changes WHERE user_id <> $1", user_id)
         await assert_sound(ecs, owner, user_id)
-
-
-class TestLedger:
-    @pytest.mark.parametrize(
-        "statement",
-        [
-            "UPDATE consent_changes SET text_version = '2.0.0'",
-            "UPDATE consent_changes SET changed_at = now()",
-            "DELETE FROM consent_changes",
-            "TRUNCATE consent_changes",
-        ],
-    )
-    async def test_is_append_only_for_the_application(
-        self,
-        ecs: Application,
-        owner: Any,
-        plain: Any,
-        user_id: UUID,
-        client_id: UUID,
-        statement: str,
-    ) -> None:
-        await grant(ecs, user_id, client_id)
-        before = await ledger(owner)
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await plain.execute(statement)
-        assert await ledger(owner) == before
-
-    async def test_keeps_the_proof_of_a_forgotten_person_under_one_pseudonym(
-        self,
-        ecs: Application,
-        operator: Application,
-        database: Database,
-        owner: Any,
-        user_id: UUID,
-        client_id: UUID,
-    ) -> None:
-        neighbour = await a_user(database)
-        for person in (neighbour, user_id):
-            await grant(ecs, person, client_id)
-            await an_event(owner, person, client_id)
-        await withdraw(ecs, user_id)
-        await grant(ecs, user_id, client_id)
-        before = await ledger(owner)
-        await operator.maintenance.forget_user(email=f"{user_id}@example.com")
-        after = await ledger(owner)
-        (pseudonym,) = {row["user_id"] for row in after} - {neighbour}
-        assert pseudonym != user_id
-        kept = ("id", "consent_id", "client_id", "revision", "text_sha256", "changed_at")
-        assert {tuple(row[name] for name in kept) for row in before} == {
-            tuple(row[name] for name in kept) for row in after
-        }
-        assert {row["request_id"] for row in after if row["user_id"] == pseudonym} == {None}
-        events = await owner.fetch("SELECT user_id FROM emotional_events")
-        assert [row["user_id"] for row in events] == [neighbour]
 
 
 async def somebody_waits(colleague: Any) -> None:
