@@ -104,8 +104,9 @@ class EmotionsRepository:
 
     async def ingest(self, items: Sequence[IncomingEvent]) -> dict[int, Verdict]:
         """Store what is new and permitted in one round trip; return a verdict for each index."""
-        verdicts = await ingest_seeing_everything(self._ingest_once, items)
-        return {index: verdict or Verdict.ID_CONFLICT for index, verdict in verdicts.items()}
+        return await ingest_seeing_everything(
+            self._ingest_once, items, otherwise=Verdict.ID_CONFLICT
+        )
 
     async def count_by_day(self, user_id: UUID, *, first: date, last: date) -> list[MoodCount]:
         """Return how often each emotion was read of this person, on the UTC days asked for."""

@@ -19,13 +19,17 @@ Verdict = TypeVar("Verdict")
 async def ingest_seeing_everything(
     ingest: Callable[[Sequence[Item]], Awaitable[dict[int, Verdict | None]]],
     items: Sequence[Item],
-) -> dict[int, Verdict | None]:
+    *,
+    otherwise: Verdict,
+) -> dict[int, Verdict]:
     """
-    Run ``ingest``, and once more for the items it has no verdict on.
+    Run ``ingest``, and once more for the items it has no verdict on; return one for each index.
 
     Those were stored by a transaction that committed after the statement had taken its snapshot:
-    neither written by us nor seen. A second statement sees them.
+    neither written by us nor seen. A second statement sees them; what even that does not see gets
+    the verdict ``otherwise``.
     """
     verdicts = await ingest(items)
     unseen = [item for item in items if verdicts[item.index] is None]
-    return verdicts | (await ingest(unseen) if unseen else {})
+    verdicts |= await ingest(unseen) if unseen else {}
+    return {index: verdict or otherwise for index, verdict in verdicts.items()}

@@ -71,8 +71,7 @@ class TransactionsRepository:
         """
         row_ids = {item.index: row_id for item, row_id in zip(items, ids, strict=True)}
         once = partial(self._ingest_once, client_id=client_id, row_ids=row_ids)
-        verdicts = await ingest_seeing_everything(once, items)
-        return {index: verdict or Verdict.ID_CONFLICT for index, verdict in verdicts.items()}
+        return await ingest_seeing_everything(once, items, otherwise=Verdict.ID_CONFLICT)
 
     async def _ingest_once(
         self,

@@ -1,8 +1,8 @@
 """The JSON forms that both doors share: instants, ids, and objects without unknown fields."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -57,9 +57,9 @@ def invalid(message: str) -> PydanticCustomError:
     return PydanticCustomError("invalid_value", "{message}", {"message": message})
 
 
-def one_of(words: type[StrEnum]) -> tuple[AfterValidator, WithJsonSchema]:
+def one_of(words: Iterable[str]) -> tuple[AfterValidator, WithJsonSchema]:
     """Return what makes a text one of ``words``: the check and its description."""
-    known = [word.value for word in words]
+    known = [str(word) for word in words]
 
     def check(value: str) -> str:
         if value not in known:

@@ -1,10 +1,11 @@
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from ecs.bootstrap import Application, application, owner_application
-from tests.builders import Database, connected, settings_for
+from tests.builders import Database, a_client, a_user, connected, settings_for
 
 
 @pytest.fixture
@@ -33,3 +34,15 @@ async def operator(database: Database, redis_url: str) -> AsyncIterator[Applicat
     """The services with the owner's rights, each unit of work on a connection of its own."""
     async with owner_application(settings_for(database, redis_url)) as ecs:
         yield ecs
+
+
+@pytest.fixture
+async def user_id(database: Database) -> UUID:
+    """A new person."""
+    return await a_user(database)
+
+
+@pytest.fixture
+async def client_id(database: Database) -> UUID:
+    """A new client program that may do everything."""
+    return await a_client(database)

@@ -198,14 +198,6 @@ class TestApply:
 class TestWindow:
     """The history is what happened in [now - 30 days, now), by the database's clock."""
 
-    @pytest.fixture
-    async def user_id(self, database: Database) -> UUID:
-        return await a_user(database)
-
-    @pytest.fixture
-    async def client_id(self, database: Database) -> UUID:
-        return await a_client(database)
-
     async def file_of(self, uow: UnitOfWork, user_id: UUID, *, limit: int = 100) -> ApplicantFile:
         window = Window(days=30, rows_max=limit)
         return await uow.credit.get_applicant_file(user_id, currency="BRL", money=window, mood=None)

@@ -7,18 +7,8 @@ import asyncpg
 import pytest
 
 from ecs.bootstrap import Application
-from tests.builders import HOUR, Database, a_client, a_user, emotional_events
+from tests.builders import HOUR, Database, a_user, emotional_events
 from tests.integration.test_consents import grant, ledger, withdraw
-
-
-@pytest.fixture
-async def user_id(database: Database) -> UUID:
-    return await a_user(database)
-
-
-@pytest.fixture
-async def client_id(database: Database) -> UUID:
-    return await a_client(database)
 
 
 class TestLedger:

@@ -17,16 +17,6 @@ from tests.builders import Database, a_client, a_user
 EMOTION: Final = Purpose.EMOTION_CREDIT_DECISION
 
 
-@pytest.fixture
-async def user_id(database: Database) -> UUID:
-    return await a_user(database)
-
-
-@pytest.fixture
-async def client_id(database: Database) -> UUID:
-    return await a_client(database)
-
-
 async def grant(
     ecs: Application, user_id: UUID, client_id: UUID, *, locale: str = "en"
 ) -> tuple[Consent, bool]:

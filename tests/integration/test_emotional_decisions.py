@@ -39,16 +39,6 @@ CHEERFUL: Final[list[MoodRow]] = [(hour * HOUR, "happiness", 0.9, 0.8) for hour 
 SAD: Final[list[MoodRow]] = [(hour * HOUR, "sadness", 0.9, -0.8) for hour in range(1, 32)]
 
 
-@pytest.fixture
-async def user_id(database: Database) -> UUID:
-    return await a_user(database)
-
-
-@pytest.fixture
-async def client_id(database: Database) -> UUID:
-    return await a_client(database)
-
-
 async def facts_of(
     ecs: Application, database: Database, user_id: UUID, client_id: UUID, *rows: MoodRow
 ) -> EmotionalFacts:

@@ -24,16 +24,6 @@ WAITING = (
 )
 
 
-@pytest.fixture
-async def user_id(database: Database) -> UUID:
-    return await a_user(database)
-
-
-@pytest.fixture
-async def client_id(database: Database) -> UUID:
-    return await a_client(database)
-
-
 def an_item(user_id: UUID, **changes: Any) -> IncomingTransaction:
     plain = IncomingTransaction(
         index=0,

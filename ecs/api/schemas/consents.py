@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, StrictStr, WithJsonSchema
+from pydantic import BeforeValidator, StrictStr, WithJsonSchema
 
 from ecs.api.schemas.common import Answer
 from ecs.domain.consents import (
@@ -14,7 +14,7 @@ from ecs.domain.consents import (
     Purpose,
     find_purpose,
 )
-from ecs.wire.forms import Body, Instant, StrictUuid, invalid
+from ecs.wire.forms import Body, Instant, StrictUuid, invalid, one_of
 
 
 def _parse_purpose(value: object) -> Purpose:
@@ -24,21 +24,10 @@ def _parse_purpose(value: object) -> Purpose:
     return purpose
 
 
-def _check_locale(locale: str) -> str:
-    if locale not in LOCALES:
-        raise invalid(f"The text is there in: {', '.join(LOCALES)}.")
-    return locale
-
-
 PurposeName = Annotated[
     Purpose,
     BeforeValidator(_parse_purpose),
     WithJsonSchema({"type": "string", "enum": [purpose.value for purpose in Purpose]}),
-]
-Locale = Annotated[
-    StrictStr,
-    AfterValidator(_check_locale),
-    WithJsonSchema({"type": "string", "enum": list(LOCALES)}),
 ]
 
 
@@ -47,7 +36,7 @@ class ConsentIn(Body):
 
     purpose: PurposeName
     client_id: StrictUuid
-    locale: Locale
+    locale: Annotated[StrictStr, *one_of(LOCALES)]
 
 
 class ConsentOut(Answer):
