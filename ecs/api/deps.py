@@ -1,6 +1,7 @@
 """What the routes may ask for: the services, and the id of the request."""
 
-from typing import Annotated, cast
+from collections.abc import Callable
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
@@ -17,60 +18,24 @@ from ecs.services.readiness_service import ReadinessService
 from ecs.services.transactions_service import TransactionsService
 
 
-async def _application(request: Request) -> Application:
-    return cast(Application, request.state.ecs)
-
-
-App = Annotated[Application, Depends(_application)]
-
-
-async def _acceptance(ecs: App) -> AcceptanceService:
-    return ecs.acceptance
-
-
-async def _auth(ecs: App) -> AuthService:
-    return ecs.auth
-
-
-async def _consents(ecs: App) -> ConsentsService:
-    return ecs.consents
-
-
-async def _credit(ecs: App) -> CreditService:
-    return ecs.credit
-
-
-async def _emotions(ecs: App) -> EmotionsService:
-    return ecs.emotions
-
-
-async def _jobs(ecs: App) -> JobsService:
-    return ecs.jobs
-
-
-async def _notifications(ecs: App) -> NotificationsService:
-    return ecs.notifications
-
-
-async def _readiness(ecs: App) -> ReadinessService:
-    return ecs.readiness
-
-
-async def _transactions(ecs: App) -> TransactionsService:
-    return ecs.transactions
-
-
 async def _request_id(request: Request) -> str | None:
     return cast(str | None, request.scope.get(REQUEST_ID_KEY))
 
 
-Acceptance = Annotated[AcceptanceService, Depends(_acceptance)]
-Auth = Annotated[AuthService, Depends(_auth)]
-Consents = Annotated[ConsentsService, Depends(_consents)]
-Credit = Annotated[CreditService, Depends(_credit)]
-Emotions = Annotated[EmotionsService, Depends(_emotions)]
-Jobs = Annotated[JobsService, Depends(_jobs)]
-Notifications = Annotated[NotificationsService, Depends(_notifications)]
-Readiness = Annotated[ReadinessService, Depends(_readiness)]
+def _part(of: Callable[[Application], object]) -> Any:
+    async def part(request: Request) -> object:
+        return of(request.state.ecs)
+
+    return Depends(part)
+
+
+Acceptance = Annotated[AcceptanceService, _part(lambda ecs: ecs.acceptance)]
+Auth = Annotated[AuthService, _part(lambda ecs: ecs.auth)]
+Consents = Annotated[ConsentsService, _part(lambda ecs: ecs.consents)]
+Credit = Annotated[CreditService, _part(lambda ecs: ecs.credit)]
+Emotions = Annotated[EmotionsService, _part(lambda ecs: ecs.emotions)]
+Jobs = Annotated[JobsService, _part(lambda ecs: ecs.jobs)]
+Notifications = Annotated[NotificationsService, _part(lambda ecs: ecs.notifications)]
+Readiness = Annotated[ReadinessService, _part(lambda ecs: ecs.readiness)]
 RequestId = Annotated[str | None, Depends(_request_id)]
-Transactions = Annotated[TransactionsService, Depends(_transactions)]
+Transactions = Annotated[TransactionsService, _part(lambda ecs: ecs.transactions)]

@@ -1,6 +1,11 @@
-"""Stretches of time that decisions look at. Half-open: the start belongs to them, the end not."""
+"""
+Stretches of time that decisions look at, and the one spelling of a moment in their records.
+
+Half-open: the start belongs to a stretch, the end not.
+"""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -9,3 +14,8 @@ class Window:
 
     days: int
     rows_max: int
+
+
+def canonical_moment(moment: datetime) -> str:
+    """Return ISO 8601 in UTC with microseconds, whatever zone the moment came in."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

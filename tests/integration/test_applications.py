@@ -17,7 +17,7 @@ from ecs.domain.credit.record import canonical_bytes
 from ecs.domain.period import Window
 from ecs.domain.transactions import IncomingTransaction
 from ecs.integrations.identifiers import new_id
-from ecs.repositories.credit_repository import ApplicantFile
+from ecs.repositories.applicant_file import ApplicantFile
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import AccountExists, DatabaseUnavailable
 from tests.builders import (

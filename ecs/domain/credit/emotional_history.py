@@ -3,8 +3,10 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
+
+from ecs.domain.period import canonical_moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ class EmotionalHistory:
             zip(
                 map(str, self.client_ids),
                 map(str, self.event_ids),
-                map(_canonical_moment, self.captured_at),
+                map(canonical_moment, self.captured_at),
                 map(str, self.emotions),
                 map(float, self.confidences),
                 map(float, self.valences),
@@ -84,7 +86,3 @@ class EmotionalFacts:
             raise ValueError("the consents are not in ascending order")
         if len(self.history) and not self.consent_ids:
             raise ValueError("emotional events without a consent")
-
-
-def _canonical_moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
+
+from ecs.domain.period import canonical_moment
 
 
 class Category(StrEnum):
@@ -87,7 +89,7 @@ class TransactionHistory:
         rows = sorted(
             zip(
                 map(str, self.ids),
-                map(_canonical_moment, self.occurred_at),
+                map(canonical_moment, self.occurred_at),
                 self.amounts_minor,
                 self.categories,
                 strict=True,
@@ -95,7 +97,3 @@ class TransactionHistory:
             key=lambda row: row[0],
         )
         return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
-
-
-def _canonical_moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,7 +1,6 @@
 """A decision as JSON: plain values, exact floats, the same bytes for the same facts."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from ecs.domain.credit.artefact import ArtefactReference
@@ -10,6 +9,7 @@ from ecs.domain.credit.emotion import EmotionEffect, EmotionInputs, EmotionOutco
 from ecs.domain.credit.features import MonthlyFlows
 from ecs.domain.credit.limit import LimitTwin
 from ecs.domain.credit.reasons import Reason
+from ecs.domain.period import canonical_moment
 
 
 def to_record(decision: Decision) -> dict[str, Any]:
@@ -43,9 +43,9 @@ def canonical_bytes(decision: Decision) -> bytes:
 
 def _inputs(inputs: DecisionInputs) -> dict[str, Any]:
     return {
-        "now": _moment(inputs.now),
+        "now": canonical_moment(inputs.now),
         "window_days": inputs.window_days,
-        "user_created_at": _moment(inputs.user_created_at),
+        "user_created_at": canonical_moment(inputs.user_created_at),
         "transaction_ids": [str(transaction_id) for transaction_id in inputs.transaction_ids],
         "sha256": inputs.sha256,
     }
@@ -138,7 +138,3 @@ def _effect(effect: EmotionEffect | None) -> dict[str, Any]:
         "features": {"emo_valence": features.emo_valence, "emo_trend": features.emo_trend},
         "block": effect.block,
     }
-
-
-def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

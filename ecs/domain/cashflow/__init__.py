@@ -1,1 +1,0 @@
-"""Decisions of cashflow. Not built yet."""

@@ -1,1 +1,0 @@
-"""Decisions of loans. Not built yet."""
