@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from ecs.domain.affect import Emotion
@@ -58,6 +58,19 @@ class Reading:
     valence: float
     source: Source
 
+    def as_event(self) -> dict[str, Any]:
+        """Return the event that the device sends, by whichever way."""
+        return {
+            "event_id": str(self.event_id),
+            "user_id": str(self.user_id),
+            "captured_at": self.captured_at.isoformat(),
+            "emotion_primary": self.emotion.value,
+            "emotion_confidence": self.confidence,
+            "arousal": self.arousal,
+            "valence": self.valence,
+            "source": self.source.value,
+        }
+
 
 TEMPERAMENTS: Final[dict[str, Temperament]] = {
     "excellent": Temperament(valence=0.45, arousal=0.1, swing=0.2),
@@ -66,6 +79,7 @@ TEMPERAMENTS: Final[dict[str, Temperament]] = {
     "indebted": Temperament(valence=-0.2, arousal=0.2, swing=0.25),
     "gambler": Temperament(valence=0.0, arousal=0.35, swing=0.45),
     "denied": Temperament(valence=-0.35, arousal=0.1, swing=0.25),
+    "referred": Temperament(valence=0.1, arousal=0.2, swing=0.3),
 }
 EVEN: Final = Temperament(valence=0.0, arousal=0.0, swing=0.3)
 REACTIONS: Final[dict[str | None, Reaction]] = {

@@ -6,8 +6,8 @@ same transactions: what happened since the last look can be added to what is kno
 """
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -17,6 +17,7 @@ from ecs.domain.transactions import IncomingTransaction
 MONTHS: Final = 2
 MONTH_DAYS: Final = 30
 MONTH: Final = timedelta(days=MONTH_DAYS)
+DAY: Final = timedelta(days=1)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -85,21 +86,27 @@ PERSONAS: Final[tuple[Persona, ...]] = (
     Persona(
         name="thin_file",
         full_name="Teresa Rocha",
-        story="has hardly any transactions yet",
-        habits=_habits(income=(1, 1_800), groceries=(3, -300)),
+        story="a first small job, a dozen transactions in all",
+        habits=_habits(
+            income=(1, 950),
+            housing=(1, -360),
+            utilities=(2, -90),
+            groceries=(5, -220),
+            transport=(3, -70),
+        ),
     ),
     Persona(
         name="indebted",
         full_name="Ivan Moura",
-        story="half of the income goes to old debts",
+        story="two fifths of the income go to old debts",
         habits=_habits(
-            income=(1, 5_000),
-            housing=(1, -1_500),
-            groceries=(10, -1_100),
-            utilities=(3, -500),
-            debt_payment=(4, -2_600),
-            fee=(3, -90),
-            transport=(6, -250),
+            income=(2, 5_000),
+            housing=(1, -1_100),
+            groceries=(10, -750),
+            utilities=(3, -250),
+            debt_payment=(4, -2_000),
+            transport=(6, -200),
+            leisure=(2, -100),
         ),
     ),
     Persona(
@@ -131,6 +138,12 @@ PERSONAS: Final[tuple[Persona, ...]] = (
             gambling=(6, -500),
         ),
     ),
+    Persona(
+        name="referred",
+        full_name="Rui Campos",
+        story="has hardly any transactions yet",
+        habits=_habits(income=(1, 1_800), groceries=(3, -300)),
+    ),
 )
 
 
@@ -145,6 +158,36 @@ def transactions_of(
         for draft in _month_of(persona, month)
         if now - MONTHS * MONTH <= draft.occurred_at < now
     ]
+    return _as_transactions(drafts, user_id=user_id, currency=currency)
+
+
+def month_before(
+    persona: Persona, *, user_id: UUID, now: datetime, currency: str
+) -> list[IncomingTransaction]:
+    """
+    Return the persona's month as if it began 30 days before ``now``, oldest first.
+
+    Whatever ``now`` is, each transaction is equally old then, and hours away from the next whole
+    day of age: a decision within the hour is always the same.
+    """
+    drafts = [
+        replace(draft, occurred_at=now - MONTH + _inside_a_day(draft.occurred_at - EPOCH))
+        for draft in _month_of(persona, 0)
+    ]
+    return _as_transactions(drafts, user_id=user_id, currency=currency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    name: str
+    occurred_at: datetime
+    amount_minor: int
+    category: str | None
+
+
+def _as_transactions(
+    drafts: Iterable[_Draft], *, user_id: UUID, currency: str
+) -> list[IncomingTransaction]:
     return [
         IncomingTransaction(
             index=index,
@@ -159,12 +202,10 @@ def transactions_of(
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    name: str
-    occurred_at: datetime
-    amount_minor: int
-    category: str | None
+def _inside_a_day(elapsed: timedelta) -> timedelta:
+    """Return the same day, between a tenth and nine tenths of it."""
+    day, rest = divmod(elapsed, DAY)
+    return day * DAY + DAY / 10 + rest * 0.8
 
 
 def _month_of(persona: Persona, month: int) -> Iterator[_Draft]:

@@ -84,18 +84,10 @@ def readings_of(
 
 def message_of(reading: Reading, *, client_id: str) -> OutgoingMessage:
     """Return a reading as the message that a device would send."""
-    body = {
-        "event_id": str(reading.event_id),
-        "user_id": str(reading.user_id),
-        "captured_at": reading.captured_at.isoformat(),
-        "emotion_primary": reading.emotion.value,
-        "emotion_confidence": reading.confidence,
-        "arousal": reading.arousal,
-        "valence": reading.valence,
-        "source": reading.source.value,
-    }
     return OutgoingMessage(
-        message_id=reading.event_id, body=json.dumps(body).encode(), app_id=client_id
+        message_id=reading.event_id,
+        body=json.dumps(reading.as_event()).encode(),
+        app_id=client_id,
     )
 
 

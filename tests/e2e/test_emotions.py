@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from scripts.demo_people import PERSONAS
 from scripts.stack import Stack
 from scripts.stack.place import CHECKOUT
 from tests.e2e.emotions_support import (
@@ -140,7 +141,7 @@ class TestTheProducer:
             said = await run_script(
                 world.stack, "produce_emotions", *words, *logins_of(world.stack)
             )
-            assert "61 events of 6 people" in said
+            assert f"61 events of {len(PERSONAS)} people" in said
             await until(lambda: _grown(devices, 60), what="the story")
             await devices.settled()
             assert len(await devices.stored()) == 61

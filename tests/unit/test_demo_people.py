@@ -1,3 +1,4 @@
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -11,16 +12,20 @@ from ecs.domain.credit.history import Category, TransactionHistory
 from ecs.domain.transactions import IncomingTransaction, refusal
 from ecs.integrations.risk_model_file import load_risk_model
 from ecs.services.credit_service import CreditOfferCalculator
-from scripts.demo_people import PERSONAS, Persona, transactions_of
+from scripts.demo_people import PERSONAS, Persona, month_before, transactions_of
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 SOMEBODY = UUID(int=7)
-MONTH = timedelta(days=30)
+DAY = timedelta(days=1)
+MONTH = 30 * DAY
 EXPECTED = {
     "excellent": "offered",
     "steady": "offered",
-    "thin_file": "referred",
+    "thin_file": "offered",
+    "indebted": "offered",
+    "gambler": "denied",
     "denied": "denied",
+    "referred": "referred",
 }
 
 each_persona = pytest.mark.parametrize("persona", PERSONAS, ids=lambda persona: persona.name)
@@ -89,10 +94,37 @@ class TestStory:
             assert abs(total - 2 * habit.monthly_minor) <= habit.count
 
 
+@each_persona
+class TestMonthBeforeNow:
+    def test_is_as_old_whenever_one_looks(self, persona: Persona) -> None:
+        def ages(now: datetime) -> list[tuple[timedelta, int, str | None]]:
+            month = month_before(persona, user_id=SOMEBODY, now=now, currency="BRL")
+            return [(now - one.occurred_at, one.amount_minor, one.category) for one in month]
+
+        assert ages(NOW) == ages(NOW + timedelta(days=11, hours=7, seconds=13))
+
+    def test_is_never_near_a_whole_day_of_age(self, persona: Persona) -> None:
+        for one in month_before(persona, user_id=SOMEBODY, now=NOW, currency="BRL"):
+            assert timedelta(hours=2) < (NOW - one.occurred_at) % DAY < timedelta(hours=22)
+
+    def test_tells_what_any_month_tells(self, persona: Persona) -> None:
+        month = month_before(persona, user_id=SOMEBODY, now=NOW, currency="BRL")
+        assert all(NOW - MONTH < one.occurred_at < NOW for one in month)
+        assert Counter((one.amount_minor, one.category) for one in month) == Counter(
+            (one.amount_minor, one.category)
+            for one in story(persona)
+            if one.occurred_at >= NOW - MONTH
+        )
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_ends_as_it_is_told(name: str) -> None:
     (persona,) = (persona for persona in PERSONAS if persona.name == name)
     assert decided(persona) == EXPECTED[name]
+
+
+def test_of_everybody_the_end_is_known() -> None:
+    assert set(EXPECTED) == {persona.name for persona in PERSONAS}
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,0 +1,1 @@
+"""Ten people who walk the whole journey over HTTP, and what each of them must get."""
