@@ -1,6 +1,7 @@
 """A decision as JSON: plain values, exact floats, the same bytes for the same facts."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ecs.domain.credit.artefact import ArtefactReference
@@ -35,10 +36,13 @@ def to_record(decision: Decision) -> dict[str, Any]:
 
 
 def canonical_bytes(decision: Decision) -> bytes:
-    """Return the record as canonical JSON: keys sorted, no spaces, ASCII."""
-    return json.dumps(
-        to_record(decision), sort_keys=True, separators=(",", ":"), allow_nan=False
-    ).encode()
+    """Return the record of a decision as canonical JSON."""
+    return canonical_json(to_record(decision))
+
+
+def canonical_json(record: Mapping[str, Any]) -> bytes:
+    """Return a record as canonical JSON: keys sorted, no spaces, ASCII."""
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _inputs(inputs: DecisionInputs) -> dict[str, Any]:
