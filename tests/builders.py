@@ -112,16 +112,20 @@ async def a_user(
 
 
 async def a_client(
-    database: Database, *, name: str = "feed", scopes: Iterable[str] = CLIENT_SCOPES
+    database: Database,
+    *,
+    name: str = "feed",
+    scopes: Iterable[str] = CLIENT_SCOPES,
+    secret_hmac: bytes = bytes(32),
 ) -> UUID:
-    """Store a client program directly; nobody knows its secret."""
+    """Store a client program directly; nobody knows its secret unless its fingerprint is given."""
     client_id = uuid4()
     async with connected(database.owner_url) as owner:
         await owner.execute(
             "INSERT INTO clients (id, name, secret_hmac, scopes) VALUES ($1, $2, $3, $4)",
             client_id,
             name,
-            bytes(32),
+            secret_hmac,
             sorted(scopes),
         )
     return client_id

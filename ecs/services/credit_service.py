@@ -55,6 +55,13 @@ class CreditOfferCalculator:
 
     def calculate(self, application: ApplicationInputs) -> Decision:
         """Return the decision these facts lead to; the same facts always lead to the same one."""
+        signal = emotion.read_signal(
+            application.emotion, now=application.now, rules=self.policy.emotion
+        )
+        return self.decide(application, signal)
+
+    def decide(self, application: ApplicationInputs, signal: emotion.EmotionSignal) -> Decision:
+        """Return the decision, given what the emotional data say."""
         evidence = gather_evidence(
             application.history,
             now=application.now,
@@ -62,9 +69,6 @@ class CreditOfferCalculator:
             user_created_at=application.user_created_at,
         )
         provenance = Provenance.of(application, evidence, self.scorecard, self.policy)
-        signal = emotion.read_signal(
-            application.emotion, now=application.now, rules=self.policy.emotion
-        )
         if lack := reasons.find_lack(evidence, self.policy, locale=self.locale):
             return Decision.referral(lack, signal, provenance)
         assessment = self._assess(evidence, factor=signal.factor)

@@ -1,7 +1,7 @@
 """The real application over real databases, and the people and programs that call it."""
 
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,13 +9,11 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-import asyncpg
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from httpx import ASGITransport, AsyncClient, Response
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uuid_utils.compat import uuid7
 
 from ecs.api.access import AccessRule, access_rule_of
 from ecs.api.app import create_app
@@ -24,11 +22,9 @@ from ecs.bootstrap import Application
 from ecs.config import JwtSettings, Settings
 from ecs.domain.people import CLIENT_SCOPES, USER_SCOPES
 from ecs.domain.principal import PrincipalKind
-from ecs.domain.transactions import IncomingTransaction, Verdict
-from scripts.demo_people import PERSONAS, transactions_of
+from ecs.domain.transactions import IncomingTransaction
 from tests import builders
 from tests.builders import Database, token_for
-from tests.unit.domain.credit.people import good_month
 
 SIGNING_KEY: Final = "q7Zr-pX2mD9vB4tK8wN1cH6jL3sF5gYa"
 CLIENT_KEY: Final = "u5Jm-aT8kV2nE7yR4xQ9bW1dP6zG3hCf"
@@ -39,6 +35,8 @@ STORED_TABLES: Final = (
     *("emotional_events", "outbox_events", "processed_messages", "risk_assessments"),
     *("transactions", "users"),
 )
+
+Month = Callable[[UUID, datetime], list[IncomingTransaction]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +69,13 @@ class Stage:
     app: FastAPI
     ecs: Application
     client: AsyncClient
+    app_url: str
     owner_url: str
 
     async def run(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Do something as the owner of the database."""
-        connection = await asyncpg.connect(self.owner_url)
-        try:
+        async with builders.connected(self.owner_url) as connection:
             return [dict(row) for row in await connection.fetch(statement, *values)]
-        finally:
-            await connection.close()
 
     async def stored(self) -> dict[str, int]:
         """Count the rows of every table."""
@@ -94,47 +90,28 @@ class Stage:
 
     async def a_person(self, *, scopes: Iterable[str] = USER_SCOPES) -> Caller:
         """Add somebody without the cost of a password."""
-        user_id = uuid7()
-        email = f"{user_id.hex}@example.com"
-        async with self.ecs.auth.unit_of_work() as uow:
-            await uow.auth.add_user(
-                user_id=user_id, email=email, full_name="Ana Lima", password_hash="none"
-            )
-            await uow.commit()
+        user_id = await builders.a_user(self)
         token = self.token_of(user_id, PrincipalKind.USER, scopes)
-        return Caller(id=user_id, token=token, name=email)
+        return Caller(id=user_id, token=token, name=f"{user_id}@example.com")
 
     async def a_feed(self, *, scopes: Iterable[str] = CLIENT_SCOPES, secret: str = "s") -> Caller:
         """Add a client program."""
-        client_id = uuid7()
-        await self.run(
-            "INSERT INTO clients (id, name, secret_hmac, scopes) VALUES ($1, 'feed', $2, $3)",
-            client_id,
-            self.ecs.auth.client_secrets.fingerprint(secret),
-            sorted(scopes),
-        )
+        fingerprint = self.ecs.auth.client_secrets.fingerprint(secret)
+        client_id = await builders.a_client(self, scopes=scopes, secret_hmac=fingerprint)
         token = self.token_of(client_id, PrincipalKind.CLIENT, scopes)
         return Caller(id=client_id, token=token, name=str(client_id))
 
-    async def give(self, items: list[IncomingTransaction]) -> None:
-        """Store transactions."""
-        feed = await self.a_feed()
-        verdicts = await self.ecs.transactions.ingest(items, client_id=feed.id)
-        assert set(verdicts.values()) == {Verdict.ACCEPTED}
-
     async def an_eligible_person(self) -> Caller:
         """Add somebody whose month earns an offer of 5,890.00."""
-        person = await self.a_person()
-        await self.give(good_transactions(person.id))
-        return person
+        return await self._a_person_with(builders.good_month)
 
     async def a_person_to_deny(self) -> Caller:
         """Add somebody whose month earns a denial."""
+        return await self._a_person_with(builders.bad_month)
+
+    async def _a_person_with(self, month: Month) -> Caller:
         person = await self.a_person()
-        (persona,) = (persona for persona in PERSONAS if persona.name == "denied")
-        await self.give(
-            transactions_of(persona, user_id=person.id, now=datetime.now(UTC), currency="BRL")
-        )
+        await builders.feed(self.ecs, self, month(person.id, datetime.now(UTC)))
         return person
 
     async def apply(self, person: Caller) -> dict[str, Any]:
@@ -162,11 +139,7 @@ class Stage:
 
     async def lapse(self, offer_id: str) -> None:
         """Let an offer's time run out, unswept."""
-        await self.run(
-            "UPDATE credit_offers SET created_at = now() - interval '2 hours',"
-            " expires_at = now() - interval '1 second' WHERE id = $1",
-            UUID(offer_id),
-        )
+        await builders.lapse(self, UUID(offer_id))
 
 
 def settings_for(database: Database, redis_url: str, **changes: Any) -> Settings:
@@ -194,6 +167,7 @@ async def acting(settings: Settings) -> AsyncIterator[Stage]:
                 app=app,
                 ecs=state["ecs"],
                 client=client,
+                app_url=settings.db_url.replace("+asyncpg", ""),
                 owner_url=settings.db_owner_url.replace("+asyncpg", ""),  # type: ignore[union-attr]  # set above
             )
 
@@ -285,23 +259,6 @@ def problem(response: Response, status: int, code: str) -> dict[str, Any]:
 def timeless(body: dict[str, Any]) -> dict[str, Any]:
     """Return a problem's body without what differs from request to request."""
     return {key: value for key, value in body.items() if key not in {"instance", "request_id"}}
-
-
-def good_transactions(user_id: UUID) -> list[IncomingTransaction]:
-    """Return a month of score 574, each row a moment younger, so that all are in the window."""
-    now = datetime.now(UTC) + timedelta(minutes=1)
-    return [
-        IncomingTransaction(
-            index=index,
-            transaction_id=uuid4(),
-            user_id=user_id,
-            occurred_at=now - age,
-            amount_minor=amount,
-            currency="BRL",
-            category=category,
-        )
-        for index, (age, amount, category) in enumerate(good_month())
-    ]
 
 
 def a_transaction(user_id: UUID, **changes: Any) -> dict[str, Any]:

@@ -10,9 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy import text
 
 from ecs.bootstrap import Application
-from ecs.domain.credit.decision import ApplicationInputs
-from ecs.domain.credit.emotional_history import EmotionalFacts, EmotionalHistory
-from ecs.domain.credit.history import TransactionHistory
 from ecs.domain.credit.record import canonical_bytes
 from ecs.domain.period import Window
 from ecs.domain.transactions import IncomingTransaction
@@ -22,15 +19,12 @@ from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import AccountExists, DatabaseUnavailable
 from tests.builders import (
     Database,
-    a_client,
-    a_consent,
     a_user,
     an_acceptance,
     an_applicant,
     an_offer,
     bad_month,
     connected,
-    emotional_events,
     feed,
     good_month,
     lapse,
@@ -265,71 +259,6 @@ class TestWindow:
 
 
 class TestRecord:
-    async def replayed(self, ecs: Application, owner: Any, row: Any) -> bytes:
-        """The same decision, from nothing but what was recorded."""
-        rows = await owner.fetch(
-            "SELECT * FROM transactions WHERE id = ANY($1) ORDER BY random()",
-            row["transaction_ids"],
-        )
-        events = await owner.fetch(
-            "SELECT e.* FROM unnest($1::uuid[], $2::uuid[]) AS key (event_id, client_id)"
-            " JOIN emotional_events e USING (event_id, client_id) ORDER BY random()",
-            row["emotional_event_ids"],
-            row["emotional_client_ids"],
-        )
-        record = json.loads(row["record"])
-        inputs = record["inputs"]
-        decision = ecs.credit.calculator.calculate(
-            ApplicationInputs(
-                history=TransactionHistory(
-                    ids=tuple(UUID(str(row["id"])) for row in rows),
-                    occurred_at=tuple(row["occurred_at"] for row in rows),
-                    amounts_minor=tuple(row["amount_minor"] for row in rows),
-                    categories=tuple(row["category"] for row in rows),
-                ),
-                now=datetime.fromisoformat(inputs["now"]),
-                user_created_at=datetime.fromisoformat(inputs["user_created_at"]),
-                window_days=inputs["window_days"],
-                emotion=EmotionalFacts(
-                    consent_ids=tuple(UUID(str(consent)) for consent in row["consent_ids"]),
-                    history=EmotionalHistory(
-                        event_ids=tuple(UUID(str(event["event_id"])) for event in events),
-                        client_ids=tuple(UUID(str(event["client_id"])) for event in events),
-                        captured_at=tuple(event["captured_at"] for event in events),
-                        emotions=tuple(event["emotion_primary"] for event in events),
-                        confidences=tuple(event["emotion_confidence"] for event in events),
-                        valences=tuple(event["valence"] for event in events),
-                    ),
-                    window_days=record["emotion"]["inputs"]["window_days"],
-                ),
-            )
-        )
-        return canonical_bytes(decision)
-
-    @pytest.mark.parametrize("month", [good_month, bad_month, thin_month])
-    @pytest.mark.parametrize("mood", [[], people.steady_mood(0.7)], ids=["silent", "cheerful"])
-    async def test_replays_to_the_same_bytes(
-        self,
-        ecs: Application,
-        database: Database,
-        owner: Any,
-        month: Month,
-        mood: list[people.MoodRow],
-    ) -> None:
-        user_id = await a_person(ecs, database, month)
-        client_id = await a_client(database)
-        await a_consent(database, user_id, client_id)
-        await emotional_events(database, user_id, client_id, mood)
-        await ecs.credit.apply(user_id=user_id, request_id="req-1")
-        row = await owner.fetchrow("SELECT * FROM risk_assessments")
-        record = json.loads(row["record"])
-        record["inputs"]["transaction_ids"] = [str(row_id) for row_id in row["transaction_ids"]]
-        for name in ("event_ids", "client_ids"):
-            ids = [str(one_id) for one_id in row[f"emotional_{name}"]]
-            record["emotion"]["inputs"][name] = ids
-        stored = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
-        assert stored == await self.replayed(ecs, owner, row)
-
     @settings(
         max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
@@ -361,12 +290,3 @@ class TestRecord:
         )
         assert len(row["transaction_ids"]) == 60
         assert row["inputs_sha256"] == json.loads(row["record"])["inputs"]["sha256"]
-
-    async def test_stays_as_it_was_when_late_transactions_arrive(
-        self, ecs: Application, database: Database, owner: Any
-    ) -> None:
-        offer = await an_offer(ecs, database)
-        before = await owner.fetchrow("SELECT * FROM risk_assessments")
-        await feed(ecs, database, bad_month(offer.user_id, datetime.now(UTC)))
-        assert await self.replayed(ecs, owner, before) == await self.replayed(ecs, owner, before)
-        assert await owner.fetchrow("SELECT * FROM risk_assessments") == before
