@@ -14,12 +14,12 @@ import pytest
 from scripts.demo_people import PERSONAS, transactions_of
 from scripts.stack.place import CHECKOUT
 from scripts.stack.stack import Stack
+from tests.documents import blocks
 from tests.e2e.support import Outside, outside
 
 README: Final = CHECKOUT / "README.md"
 PASSWORD: Final = "a demo person's password"
 SECONDS_MAX: Final = 60
-BLOCK: Final = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 STEP: Final = re.compile(r"^# (\d+)\.", re.MULTILINE)
 # A reader takes a moment between two steps; the account is open by then.
 A_MOMENT: Final = """
@@ -59,23 +59,11 @@ class TestTheReadme:
         assert (yesterday["count"], today["count"]) == (0, 1)
         assert said[12].strip() == ""
 
-    def test_names_only_commands_that_the_makefile_knows(self) -> None:
-        makefile = (CHECKOUT / "Makefile").read_text()
-        targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-        named = re.findall(r"(?:^|`)make ([a-z-]+)", README.read_text(), re.MULTILINE)
-        assert "run" in named
-        assert set(named) <= targets
-
-    def test_links_only_to_files_that_exist(self) -> None:
-        links = re.findall(r"\]\(([^)#]+)\)", README.read_text())
-        assert links
-        assert [link for link in links if not (CHECKOUT / link).exists()] == []
-
 
 def journey() -> str:
     """The README's bash blocks behind the two commands, as one script for a new Maria."""
-    blocks = BLOCK.findall(README.read_text())
-    script = "\n".join(block for block in blocks if "make run" not in block)
+    commands = [block for block in blocks(README) if block.language == "bash"]
+    script = "\n".join(block.text for block in commands if block.reason is None)
     marked = STEP.sub(r"echo; echo '=== \1'\n# \1.", script.replace("# 4.", f"{A_MOMENT}# 4."))
     return marked.replace("maria@example.com", f"maria-{uuid4()}@example.com")
 

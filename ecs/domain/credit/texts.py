@@ -19,7 +19,8 @@ MAXIMA: Final[dict[str, float]] = {
     "debt_service": DEBT_SERVICE_MAX,
 }
 
-# Keys: a feature (``.one`` for the singular, ``.none`` where nothing was seen), or a code.
+# Keys: a feature (``.one`` for the singular, ``.zero`` where 0 has its own words, ``.none`` where
+# nothing was seen), or a code.
 TEXTS: Final[dict[str, dict[str, str]]] = {
     "en": {
         "income_30d": "Your income comes to {amount} a month",
@@ -39,6 +40,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "gambling_share": "Gambling takes {percent} of your spending",
         "cash_share": "Cash withdrawals take {percent} of your spending",
         "tenure_months": "You have been with us for {count} months",
+        "tenure_months.zero": "You have been with us for less than a month",
         "tenure_months.one": "You have been with us for {count} month",
         "missing": "Your transactions do not say what they were for",
         "R11.rows": "We see {count} transactions and need at least {needed}",
@@ -111,8 +113,8 @@ def income_step(*, locale: str) -> str:
 
 def _counted(key: str, count: int, *, locale: str) -> str:
     texts = TEXTS[locale]
-    template = texts.get(f"{key}.one", texts[key]) if count == 1 else texts[key]
-    return template.format(count=count)
+    form = {0: f"{key}.zero", 1: f"{key}.one"}.get(count, key)
+    return texts.get(form, texts[key]).format(count=count)
 
 
 def _percent(share: float, *, locale: str, maximum: float | None = None) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs.domain.credit.features import FEATURE_NAMES, FeatureVector
+from ecs.domain.credit.features import FEATURE_NAMES, FeatureVector, MonthlyFlows
 from ecs.domain.credit.limit import CapName
 from ecs.domain.credit.reason_code import ReasonCode
 from ecs.domain.credit.reasons import Reason, cap_reason, card_reasons, find_lack
@@ -117,7 +117,7 @@ class TestCardReasons:
             ({"gambling_share": 0.0051}, "R08", "Gambling takes 1 % of your spending"),
             ({"cash_share": 0.5}, "R09", "Cash withdrawals take 50 % of your spending"),
             ({"tenure_months": 1.0}, "R10", "You have been with us for 1 month"),
-            ({"tenure_months": 0.0}, "R10", "You have been with us for 0 months"),
+            ({"tenure_months": 0.0}, "R10", "You have been with us for less than a month"),
         ],
     )
     def test_carry_the_own_value_in_plain_words(
@@ -206,6 +206,14 @@ class TestCapReason:
         assert told is not None
         assert (told.code, told.text, told.feature) == ("R12", text, None)
         assert told.value == pytest.approx(value)
+
+    def test_of_affordability_lets_income_below_one_count_as_one(self) -> None:
+        poor = MonthlyFlows(inflow=1.0, outflow=0.0, debt_payments=0.0, essentials=0.25)
+        for inflow, value in ((1.0, 0.75), (0.5, 0.25)):
+            person = replace(known(vector()), monthly=replace(poor, inflow=inflow))
+            told = cap_reason(CapName.AFFORDABILITY, person, locale="en")
+            assert told is not None
+            assert told.value == value
 
     def test_of_the_absolute_limit_says_nothing_about_a_person(self) -> None:
         assert cap_reason(CapName.ABSOLUTE, known(vector()), locale="en") is None
