@@ -4,16 +4,25 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-export NAME SCOPES EMAIL MIGRATION_NAME STREAM REDRIVE
+export NAME SCOPES EMAIL OFFER MIGRATION_NAME STREAM REDRIVE DISCARD
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp-$(shell sha256sum requirements-dev.lock | cut -c1-16)
-# DB_URL= given to make means the owner's; the default is the running stack's.
-WITH_STACK = if [ -f .stack/env ]; then set -a; . ./.stack/env; set +a; fi; \
-	$(if $(filter command,$(origin DB_URL)),export DB_OWNER_URL='$(DB_URL)' DB_URL='$(DB_URL)';) \
-	if [ ! -f .stack/url ] && [ -z "$(filter command,$(origin DB_URL))" ]; then \
-		echo "The stack is not running: start it (make up), or give DB_URL=<the owner's URL>." >&2; exit 2; fi;
-ALEMBIC = @$(WITH_STACK) $(BIN)/python -m alembic
+# As it was typed, whatever characters it has; an inherited DB_URL does not count.
+export GIVEN_URL := $(if $(filter command,$(origin DB_URL)),$(value DB_URL))
+DEV := docker compose -f docker-compose.dev.yml
+PROD := docker compose -f docker-compose.prod.yml
+ENGINE = docker info >/dev/null 2>&1 || { \
+	echo 'No Docker engine answers here. Without one: make run (the native stack, all of it).' >&2; exit 2; };
+# Where a command about data works: on DB_URL= (the owner's), else on the native stack, else on compose's.
+WITH_STACK = run=$(BIN)/python; \
+	if [ -f .stack/url ]; then set -a; . ./.stack/env; set +a; \
+	elif [ -n "$$GIVEN_URL" ]; then [ ! -f .env ] || { set -a; . ./.env; set +a; }; \
+	elif [ -n "$$($(DEV) ps --quiet --status running api 2>/dev/null)" ]; then mkdir -p .stack; \
+		run="$(DEV) run --rm tools python"; export ECS_USER="$$(id -u):$$(id -g)"; \
+	else echo "The stack is not running: start it (make up), or give DB_URL=<the owner's URL>." >&2; exit 2; fi; \
+	if [ -n "$$GIVEN_URL" ]; then export DB_OWNER_URL="$$GIVEN_URL" DB_URL="$$GIVEN_URL"; fi; $$run
+ALEMBIC = @$(WITH_STACK) -m alembic
 PYTEST = $(BIN)/python -m pytest
 
 .PHONY: help
@@ -23,20 +32,41 @@ help: ## Show this help
 		/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Run (no Docker)
-.PHONY: run up down status logs
+.PHONY: run up down status restart logs
 run: $(STAMP) ## Start everything, print how to try it, stay until Ctrl-C
 	@exec $(BIN)/python -m scripts.stack run
 up: $(STAMP) ## The same in the background
 	@$(BIN)/python -m scripts.stack up
 down: $(STAMP) ## Stop what runs in the background
 	@$(BIN)/python -m scripts.stack down
-status: $(STAMP) ## Show every program and what /ready says
+status: $(STAMP) ## Show every program and what /ready says; fails unless all is ready
 	@$(BIN)/python -m scripts.stack status
+restart: $(STAMP) ## Restart the APIs one after the other, without a gap; PROGRAM=cron for another
+	@$(BIN)/python -m scripts.stack restart $(PROGRAM)
 logs: $(STAMP) ## Follow the logs; PROGRAM=api-1 for one of them
 	@exec $(BIN)/python -m scripts.stack logs $(PROGRAM)
 
+##@ Run with Docker
+.PHONY: run-dev down-dev run-prod down-prod db-up db-down
+run-dev: ## Build and start development: one API with reload on APP_PORT, workers, Mailpit
+	@$(ENGINE) $(DEV) up --build --detach
+	@echo "Started: http://$$($(DEV) port api 8000)/docs, mail at http://127.0.0.1:8025. Next: make seed-dev"
+down-dev: ## Stop it; the data stay
+	@$(ENGINE) $(DEV) down
+run-prod: ## Build and start production: Nginx on port 80, three APIs, all workers; needs .env
+	@$(ENGINE) [ -f .env ] || { echo 'There is no .env: cp .env.example .env, then give every change-me in it a value of its own.' >&2; exit 2; }
+	@! grep -q '^[^#]*change-me' .env || { echo '.env still holds values that everybody knows: give every change-me in it a value of its own.' >&2; exit 2; }
+	@$(PROD) up --build --detach
+	@echo 'Started: http://127.0.0.1/ready'
+down-prod: ## Stop it; the data stay
+	@$(ENGINE) $(PROD) down
+db-up: ## Start development's PostgreSQL alone; then make migrate-upgrade DB_URL=...
+	@$(ENGINE) $(DEV) up --detach --wait postgres
+db-down: ## Stop it; the data stay
+	@$(ENGINE) $(DEV) stop postgres
+
 ##@ Check
-.PHONY: test test-unit test-integration test-e2e check lint format
+.PHONY: test test-unit test-integration test-e2e coverage mutation check lint format hooks
 test: $(STAMP) ## Run every test on throw-away stacks: parallel, in random order
 	@$(PYTEST) -n 2 --dist worksteal $(ARGS)
 test-unit: $(STAMP) ## Run the tests that need no service
@@ -45,6 +75,13 @@ test-integration: $(STAMP) ## Run the tests on PostgreSQL and Redis
 	@$(PYTEST) -n 2 --dist worksteal tests/integration tests/api tests/contracts $(ARGS)
 test-e2e: $(STAMP) ## Run the journeys through Nginx and real workers
 	@$(PYTEST) tests/e2e $(ARGS)
+coverage: $(STAMP) ## Run every test and show what they cover, package by package
+	@$(PYTEST) -n 2 --dist worksteal --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m scripts.coverage_report
+mutation: $(STAMP) ## Change the domain's code line by line and show which changes no test notices
+	@rm -rf mutants
+	@$(BIN)/mutmut run $(ARGS)
+	@$(BIN)/python -m scripts.mutation_report
 check: $(STAMP) lint ## Check lint, formatting, types and import contracts
 	@$(BIN)/python -m mypy ecs workers scripts migrations tests
 	@$(BIN)/lint-imports
@@ -54,30 +91,37 @@ lint: $(STAMP) ## Check lint and formatting
 format: $(STAMP) ## Repair formatting, and the lint that repairs itself
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+hooks: $(STAMP) ## Check each commit before it is made (git hooks; downloads nothing)
+	@$(BIN)/pre-commit install
 
 ##@ Measure
 .PHONY: benchmark-ingest
 benchmark-ingest: $(STAMP) ## Measure how fast emotional events are taken in, as ratios to COPY
 	@$(BIN)/python -m scripts.benchmark_ingest
 
-##@ Data of the running stack
-.PHONY: create-client seed-dev clean-dev forget-user produce-emotions dead-letters
+##@ Data of the running stack, native or with Docker (or DB_URL=<the owner's URL>)
+.PHONY: demo create-client seed-dev clean-dev explain forget-user produce-emotions dead-letters
+demo: $(STAMP) ## Let ten personas walk the journey; a table shows what each got and why
+	@$(WITH_STACK) -m scripts.demo
 create-client: $(STAMP) ## Make an API client: NAME=... SCOPES="a:write b:write"; prints one JSON line
 	@[ -n "$$NAME" ] && [ -n "$$SCOPES" ] || { echo 'Give NAME=... SCOPES="transactions:write"' >&2; exit 2; }
-	@$(WITH_STACK) $(BIN)/python -m scripts.create_client --name "$$NAME" --scopes "$$SCOPES"
+	@$(WITH_STACK) -m scripts.create_client --name "$$NAME" --scopes "$$SCOPES"
 seed-dev: $(STAMP) ## Add the demo people
-	@$(WITH_STACK) $(BIN)/python -m scripts.seed_dev
+	@$(WITH_STACK) -m scripts.seed_dev
 clean-dev: $(STAMP) ## Remove all development data
-	@$(WITH_STACK) $(BIN)/python -m scripts.clean_dev
+	@$(WITH_STACK) -m scripts.clean_dev
 produce-emotions: $(STAMP) ## Stream moods of the demo people over RabbitMQ: COUNT=600 RATE=100 SEED=1 DAYS=3
-	@$(WITH_STACK) $(BIN)/python -m scripts.produce_emotions $(if $(COUNT),--count '$(COUNT)') \
+	@$(WITH_STACK) -m scripts.produce_emotions $(if $(COUNT),--count '$(COUNT)') \
 		$(if $(RATE),--rate '$(RATE)') $(if $(SEED),--seed '$(SEED)') $(if $(DAYS),--days '$(DAYS)')
+explain: $(STAMP) ## Show a decision whole, decide it again and compare: OFFER=<id>
+	@[ -n "$$OFFER" ] || { echo "Give OFFER=<the id of an offer or of an assessment>" >&2; exit 2; }
+	@$(WITH_STACK) -m scripts.explain_decision --offer "$$OFFER"
 forget-user: $(STAMP) ## Delete a person, keep the record of decisions pseudonymised: EMAIL=...
 	@[ -n "$$EMAIL" ] || { echo "Give EMAIL=..." >&2; exit 2; }
-	@$(WITH_STACK) $(BIN)/python -m scripts.forget_user --email "$$EMAIL"
+	@$(WITH_STACK) -m scripts.forget_user --email "$$EMAIL"
 
 dead-letters: $(STAMP) ## Show what a stream could not use; REDRIVE|DISCARD=all|<code>|<id>|user:<id>,...
-	@$(WITH_STACK) $(BIN)/python -m scripts.dead_letters --stream "$${STREAM:-emotions}" \
+	@$(WITH_STACK) -m scripts.dead_letters --stream "$${STREAM:-emotions}" \
 		$(if $(REDRIVE),--redrive "$$REDRIVE") $(if $(DISCARD),--discard "$$DISCARD")
 
 ##@ Migrations (DB_URL=<the owner's URL>, or the running stack's)

@@ -1,43 +1,42 @@
 """Settings, read from the environment once, by the composition root."""
 
 import sys
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Iterable
+from itertools import chain
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ecs.setting_types import (
+    DatabaseUrl,
+    Debug,
+    Key,
+    MailAddress,
+    Name,
+    Password,
+    RedisUrl,
+    Rule,
+    SmtpUrl,
+    rule_of,
+    strict,
+)
 
 Environment = Literal["development", "test", "production"]
-
-SECRET_BYTES_MIN: Final = 32
-# What people paste from examples and tutorials; refused in production whatever their length.
-KNOWN_DEFAULTS: Final = (
-    "change",
-    "default",
-    "develop",
-    "example",
-    "only-for",
-    "password",
-    "secret",
-    "your-",
-)
-PLAIN_DRIVER: Final = "postgresql://"
-ASYNC_DRIVER: Final = "postgresql+asyncpg://"
+Model = TypeVar("Model", bound=BaseSettings)
 
 
 class SettingsError(Exception):
-    """A setting is missing or unusable. The message names the variable, never its value."""
+    """
+    Settings are missing or unusable.
 
+    ``complaints`` are sentences: each names a variable, its rule and an example, never its value.
+    """
 
-def _with_driver(url: str) -> str:
-    url = url.replace("postgres://", PLAIN_DRIVER, 1) if url.startswith("postgres://") else url
-    if url.startswith(PLAIN_DRIVER):
-        return url.replace(PLAIN_DRIVER, ASYNC_DRIVER, 1)
-    if not url.startswith(ASYNC_DRIVER):
-        raise ValueError("must look like postgresql://user:password@host:5432/ecs")
-    return url
-
-
-DatabaseUrl = Annotated[str, AfterValidator(_with_driver)]
+    def __init__(self, complaints: Iterable[str]) -> None:
+        self.complaints = tuple(dict.fromkeys(complaints))
+        super().__init__("\n".join(self.complaints))
 
 
 class JwtSettings(BaseSettings):
@@ -45,11 +44,11 @@ class JwtSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="JWT_", frozen=True)
 
-    secret: SecretStr
+    secret: Key
+    expires_seconds: int = Field(default=900, ge=1, le=86_400)
     algorithm: Literal["HS256"] = "HS256"
-    expires_seconds: int = Field(default=900, gt=0, le=86_400)
-    issuer: str = "ecs"
-    audience: str = "ecs-api"
+    issuer: Name = "ecs"
+    audience: Name = "ecs-api"
 
 
 class FeatureSettings(BaseSettings):
@@ -68,7 +67,9 @@ class CreditSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CREDIT_", frozen=True)
 
-    currency: str = Field(default="BRL", pattern=r"^[A-Z]{3}$")
+    currency: Annotated[str, Rule(must="an ISO 4217 code, three capital letters")] = Field(
+        default="BRL", pattern=r"^[A-Z]{3}$"
+    )
     offer_expires_hours: int = Field(default=360, ge=1, le=8760)
 
 
@@ -77,58 +78,83 @@ class RabbitSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RABBITMQ_", frozen=True)
 
-    user: str = ""
-    password: SecretStr = Field(default=SecretStr(""), validation_alias="RABBITMQ_PASS")
-    host: str = "127.0.0.1"
+    user: Name = "ecs"
+    password: Password = Field(
+        default=SecretStr(""), validation_alias="RABBITMQ_PASS", validate_default=True
+    )
+    host: Name = "127.0.0.1"
     port: int = Field(default=5672, ge=1, le=65535)
 
 
+class MailSettings(BaseSettings):
+    """How e-mail leaves, if at all."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    smtp_url: SmtpUrl = Field(default="", repr=False)
+    mail_from: MailAddress = "Empathic Credit <no-reply@ecs.localhost>"
+
+
 class Settings(BaseSettings):
-    """Everything that differs between two deployments."""
+    """
+    Everything that differs between two deployments.
+
+    The groups read variables of their own; ``NoDecode`` keeps a shell's ``MAIL`` or ``CREDIT`` out.
+    """
 
     model_config = SettingsConfigDict(frozen=True)
 
     environment: Environment = "production"
-    debug: bool = False
+    debug: Debug = False
     app_port: int = Field(default=8000, ge=1, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     db_url: DatabaseUrl = Field(repr=False)
     db_owner_url: DatabaseUrl | None = Field(default=None, repr=False)
-    redis_url: str = Field(pattern=r"^rediss?://.+", repr=False)
-    client_secret_key: SecretStr
-    jwt: JwtSettings = Field(default_factory=JwtSettings)
-    features: FeatureSettings = Field(default_factory=FeatureSettings)
-    credit: CreditSettings = Field(default_factory=CreditSettings)
-    rabbitmq: RabbitSettings = Field(default_factory=RabbitSettings)
+    redis_url: RedisUrl = Field(repr=False)
+    client_secret_key: Key
+    jwt: Annotated[JwtSettings, NoDecode] = Field(default_factory=JwtSettings)
+    features: Annotated[FeatureSettings, NoDecode] = Field(default_factory=FeatureSettings)
+    credit: Annotated[CreditSettings, NoDecode] = Field(default_factory=CreditSettings)
+    rabbitmq: Annotated[RabbitSettings, NoDecode] = Field(default_factory=RabbitSettings)
+    mail: Annotated[MailSettings, NoDecode] = Field(default_factory=MailSettings)
 
     @property
     def development(self) -> bool:
         """Whether errors may show their insides."""
         return self.environment != "production"
 
-    @model_validator(mode="after")
-    def refuse_weak_secrets(self) -> Self:
-        """Stop a process whose secrets anybody could guess."""
-        for variable, secret in (
-            ("JWT_SECRET", self.jwt.secret),
-            ("CLIENT_SECRET_KEY", self.client_secret_key),
-        ):
-            _refuse_weak(variable, secret.get_secret_value(), strict=not self.development)
-        if self.debug and not self.development:
-            raise SettingsError("DEBUG must be false in production.")
-        return self
+
+class MigrationSettings(BaseSettings):
+    """Where migrations go: the owner's URL, or the only one there is."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    db_owner_url: DatabaseUrl | None = Field(default=None, repr=False)
+    db_url: DatabaseUrl | None = Field(default=None, repr=False)
 
 
-def _refuse_weak(variable: str, secret: str, *, strict: bool) -> None:
-    advice = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-    if not secret:
-        raise SettingsError(f"{variable} is empty; {advice}")
-    if not strict:
-        return
-    if len(secret.encode()) < SECRET_BYTES_MIN:
-        raise SettingsError(f"{variable} is shorter than {SECRET_BYTES_MIN} bytes; {advice}")
-    if len(set(secret)) < 8 or any(word in secret.lower() for word in KNOWN_DEFAULTS):  # noqa: PLR2004  (distinct characters)
-        raise SettingsError(f"{variable} is a known default or too regular; {advice}")
+class Stage(BaseSettings):
+    """What is read before the rest, because it decides how strict the rules are."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    environment: Environment | None = None
+
+    @classmethod
+    def is_production(cls, *, unless_said: bool) -> bool:
+        """Return whether this is production; what cannot be read counts as that."""
+        try:
+            said = cls().environment
+        except ValidationError:
+            return True
+        return unless_said if said is None else said == "production"
+
+
+GROUPS: Final[dict[str, type[BaseSettings]]] = {
+    name: field.annotation
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings)
+}
 
 
 def read_settings() -> Settings:
@@ -136,36 +162,68 @@ def read_settings() -> Settings:
     Return the settings of this process.
 
     Raises:
-        SettingsError: a variable is missing or wrong; the message names it and the rule.
+        SettingsError: variables are missing or wrong; each of them has its complaint.
     """
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise SettingsError("; ".join(_complaints(error))) from None
+    with strict(Stage.is_production(unless_said=True)):
+        read = {name: _read(group) for name, group in GROUPS.items()}
+        # An unreadable group is replaced, so that everything else is looked at all the same.
+        groups = {
+            name: group or GROUPS[name].model_construct() for name, (group, _) in read.items()
+        }
+        settings, complaints = _read(Settings, **groups)
+    complaints += chain.from_iterable(said for _, said in read.values())
+    if settings is None or complaints:
+        raise SettingsError(complaints)
+    return settings
 
 
 def settings_or_exit() -> Settings:
-    """Return the settings of this process, or end it with the way out in one line."""
+    """Return the settings of this process, or end it with the way out: a line for each mistake."""
     try:
         return read_settings()
     except SettingsError as error:
-        sys.exit(f"ecs: {error}")
+        _exit(error.complaints)
 
 
-def _complaints(error: ValidationError) -> list[str]:
-    prefix = getattr(_MODELS.get(error.title), "model_config", {}).get("env_prefix", "")
-    return [
-        f"{_variable(prefix, item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
-        for item in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
+def migration_url_or_exit() -> tuple[str, str | None]:
+    """Return the owner's database URL and the application's, if known; or end the process."""
+    with strict(Stage.is_production(unless_said=False)):
+        found, complaints = _read(MigrationSettings)
+    if found is None:
+        _exit(complaints)
+    owner = found.db_owner_url or found.db_url
+    if owner is None:
+        _exit([_missing("DB_OWNER_URL", rule_of(MigrationSettings.model_fields["db_owner_url"]))])
+    return owner, found.db_url
 
 
-def _variable(prefix: str, location: tuple[int | str, ...]) -> str:
-    name = str(location[0]) if location else "settings"
-    return name.upper() if name.upper().startswith(prefix or "\0") else f"{prefix}{name}".upper()
+def _exit(complaints: Iterable[str]) -> NoReturn:
+    sys.exit("\n".join(f"ecs: {complaint}" for complaint in complaints))
 
 
-_MODELS: Final[dict[str, type[BaseSettings]]] = {
-    model.__name__: model
-    for model in (Settings, JwtSettings, FeatureSettings, CreditSettings, RabbitSettings)
-}
+def _read(model: type[Model], **groups: Any) -> tuple[Model | None, list[str]]:
+    try:
+        return model(**groups), []
+    except ValidationError as error:
+        return None, [_complaint(model, item) for item in error.errors(include_input=False)]
+
+
+def _complaint(model: type[BaseSettings], item: ErrorDetails) -> str:
+    prefix = model.model_config.get("env_prefix", "")
+    said = str(item["loc"][0]).upper()
+    name, variable = next(
+        (name, variable)
+        for name, field in model.model_fields.items()
+        for variable in [str(field.validation_alias or f"{prefix}{name}").upper()]
+        if said in {name.upper(), variable}
+    )
+    rule = rule_of(model.model_fields[name])
+    if item["type"] == "missing":
+        return _missing(variable, rule)
+    # Only these reasons are our own words; the library's may quote the value.
+    reason = f" ({item['msg']})" if item["type"] in {"weak", "url"} else ""
+    return f"{variable} must be {rule.must}, e.g. {rule.example}{reason}"
+
+
+def _missing(variable: str, rule: Rule) -> str:
+    return f"{variable} is missing: it must be {rule.must}, e.g. {rule.example}"

@@ -1,7 +1,6 @@
 """How Alembic reaches the database: as the owner, over asyncpg, one migration at a time."""
 
 import asyncio
-import os
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -13,36 +12,19 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
+from ecs.config import migration_url_or_exit
 from ecs.repositories import tables  # noqa: F401  (registers every table)
 from ecs.repositories.privileges import grant_statements
 
+OWNER_URL, APPLICATION_URL = migration_url_or_exit()
 DEFAULT_APPLICATION_ROLE = "ecs_app"  # Of both stacks; taken when DB_URL names the owner alone.
 MIGRATION_LOCK = 4_127_301_955  # Any constant: a second upgrade waits for the first.
 
 
-def url(variable: str) -> str | None:
-    """Return a database URL of the environment, with the asynchronous driver."""
-    value = os.environ.get(variable)
-    if not value:
-        return None
-    return (
-        make_url(value).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
-    )
-
-
-def owner_url() -> str:
-    """Return where to migrate, or stop with the way out."""
-    found = url("DB_OWNER_URL") or url("DB_URL")
-    if found is None:
-        raise SystemExit("Set DB_OWNER_URL to the owner's database URL (postgresql://...).")
-    return found
-
-
 def application_role(connection: Connection) -> str | None:
     """Return the role that the application connects as, or None when there is none but the owner."""
-    owner = make_url(owner_url()).username
-    application = url("DB_URL")
-    named = make_url(application).username if application else None
+    owner = make_url(OWNER_URL).username
+    named = make_url(APPLICATION_URL).username if APPLICATION_URL else None
     for role in (named, DEFAULT_APPLICATION_ROLE):
         known = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
         if role and role != owner and connection.execute(known, {"role": role}).scalar_one():
@@ -83,7 +65,7 @@ def migrate(connection: Connection) -> None:
 
 async def main() -> None:
     """Connect as the owner and migrate."""
-    engine = create_async_engine(owner_url(), poolclass=NullPool)
+    engine = create_async_engine(OWNER_URL, poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
         await connection.commit()

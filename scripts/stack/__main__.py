@@ -1,4 +1,4 @@
-"""The command line: ``python -m scripts.stack {run|up|down|status|logs|psql}``."""
+"""The command line: ``python -m scripts.stack {run|up|down|status|restart|logs|psql}``."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from scripts.stack import answers, system
+from scripts.stack import answers, restarting, system
 from scripts.stack.banner import LAST_WORDS, banner
 from scripts.stack.console import progress, show
 from scripts.stack.errors import StackError
@@ -25,6 +25,7 @@ from scripts.stack.supervision import Supervisor
 DOWN_SECONDS: Final = 40
 UP_SECONDS: Final = 300
 BACKGROUND: Final = "--background"
+READY: Final = "ready"
 
 
 class Interrupted(BaseException):
@@ -103,7 +104,7 @@ def down(_: list[str]) -> int:
 
 
 def status(_: list[str]) -> int:
-    """Show every program and what /ready says."""
+    """Show every program and what /ready says; the exit code is 0 only when all is ready."""
     place = Place.of_checkout()
     if not place.keeper():
         show("Not running. Start with `make run` or `make up`.")
@@ -111,7 +112,20 @@ def status(_: list[str]) -> int:
     for state in Supervisor(place=place).states():
         show(f"  {state.name:<19}{state.state:<10}{state.description}")
     url = f"http://127.0.0.1:{recorded_block(place.home)['http']}"
-    show(f"  {url}/ready says: {answers.readiness(url)}")
+    answer = answers.ready(url)
+    show(f"  {url}/ready says: {answer.words}")
+    return 0 if answer.status == READY else 1
+
+
+def restart(words: list[str]) -> int:
+    """Restart one program, or ``api``: all of them, one after the other, without a gap."""
+    place = Place.of_checkout()
+    if not place.keeper():
+        show("Not running. Start with `make run` or `make up`.")
+        return 3
+    layout = Layout(place=place, ports=recorded_block(place.home))
+    for name in words or ["api"]:
+        restarting.restart(layout, name, say=progress())
     return 0
 
 
@@ -173,6 +187,7 @@ COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {
     "up": up,
     "down": down,
     "status": status,
+    "restart": restart,
     "logs": logs,
     "psql": psql,
 }

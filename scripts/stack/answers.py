@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from scripts.stack.errors import StackError
@@ -43,16 +44,32 @@ def listens(port: int) -> bool:
     return bool(mine != theirs)  # Otherwise TCP connected to itself.
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What ``GET /ready`` says: its ``status`` and all of its words, or what came instead."""
+
+    status: str
+    words: str
+
+
 def readiness(url: str) -> str:
     """Return the ``status`` that ``GET /ready`` gives, or what came instead."""
+    return ready(url).status
+
+
+def ready(url: str) -> Ready:
+    """Ask ``GET /ready``."""
     try:
         with _DIRECT.open(f"{url}/ready", timeout=TIMEOUT_SECONDS * 3) as answer:
-            return str(json.load(answer).get("status"))
+            document = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
-            return f"HTTP {error.code}"
-    except (OSError, ValueError, AttributeError) as error:
-        return type(error).__name__
+            words = error.read().decode(errors="replace").strip()
+            return Ready(status=f"HTTP {error.code}", words=f"HTTP {error.code} {words}")
+    except (OSError, ValueError) as error:
+        return Ready(status=type(error).__name__, words=f"{type(error).__name__}: {error}")
+    status = document.get("status") if isinstance(document, dict) else None
+    return Ready(status=str(status), words=json.dumps(document))
 
 
 # Our own address is never behind the caller's proxy.

@@ -71,6 +71,7 @@ def environment(database: Database, redis_url: str) -> dict[str, str]:
         "REDIS_URL": redis_url,
         "JWT_SECRET": SIGNING_KEY,
         "CLIENT_SECRET_KEY": CLIENT_KEY,
+        "RABBITMQ_PASS": CLIENT_KEY,
         "RABBITMQ_PORT": str(CLOSED_PORT),
     }
 

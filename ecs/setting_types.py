@@ -1,0 +1,215 @@
+"""The kinds of values that settings have, and the rule of each in the words of a complaint."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+KEY_BYTES_MIN: Final = 32
+PASSWORD_BYTES_MIN: Final = 12
+DISTINCT_CHARACTERS_MIN: Final = 8
+# What people paste from examples and tutorials; refused in production whatever its length.
+KNOWN_DEFAULTS: Final = (
+    "change",
+    "default",
+    "develop",
+    "example",
+    "only-for",
+    "password",
+    "secret",
+    "your-",
+)
+ASYNC_DRIVER: Final = "postgresql+asyncpg://"
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+MAIL_ADDRESS: Final = re.compile(
+    r"^(?:[\w .'-]{1,100} <[\w.+-]{1,64}@[a-z0-9.-]{1,253}>|[\w.+-]{1,64}@[a-z0-9.-]{1,253})\Z",
+    re.ASCII,
+)
+MAKE_ONE: Final = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+# Whether what anybody could guess is refused; true while a production process reads its settings.
+_STRICT: Final[ContextVar[bool]] = ContextVar("strict", default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What a variable must be, where its type does not say it, and an example."""
+
+    must: str
+    example: str = ""
+
+
+@contextmanager
+def strict(is_production: bool) -> Iterator[None]:  # noqa: FBT001  (its one argument)
+    """Refuse what anybody could guess, in this block, if this is production."""
+    token = _STRICT.set(is_production)
+    try:
+        yield
+    finally:
+        _STRICT.reset(token)
+
+
+def rule_of(field: FieldInfo) -> Rule:
+    """Return a variable's rule: the one that is written down, or what its type and bounds say."""
+    written = next((item for item in _metadata(field) if isinstance(item, Rule)), None)
+    must = written.must if written else _must(field)
+    default = str(field.default).lower() if field.annotation is bool else str(field.default)
+    return Rule(must=must, example=written.example if written and written.example else default)
+
+
+def _metadata(field: FieldInfo) -> list[Any]:
+    nested = [item for kind in get_args(field.annotation) for item in _annotations(kind)]
+    return [*field.metadata, *nested]
+
+
+def _annotations(kind: Any) -> tuple[Any, ...]:
+    return getattr(kind, "__metadata__", ())
+
+
+def _must(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        *others, last = map(str, get_args(field.annotation))
+        return f"{', '.join(others)} or {last}" if others else last
+    bounds = {
+        name: getattr(item, name)
+        for item in field.metadata
+        for name in ("ge", "le")
+        if hasattr(item, name)
+    }
+    return f"a whole number from {bounds['ge']} to {bounds['le']}"
+
+
+def _refuse_guessable(secret: str, *, bytes_min: int) -> None:
+    if len(secret.encode(errors="surrogateescape")) < bytes_min:
+        raise PydanticCustomError("weak", "it is shorter than {least} bytes", {"least": bytes_min})
+    if len(set(secret)) < DISTINCT_CHARACTERS_MIN:
+        raise PydanticCustomError("weak", "it is too regular")
+    if any(word in secret.lower() for word in KNOWN_DEFAULTS):
+        raise PydanticCustomError("weak", "it is a known default")
+
+
+def _key(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value():
+        raise PydanticCustomError("weak", "it is empty")
+    if _STRICT.get():
+        _refuse_guessable(secret.get_secret_value(), bytes_min=KEY_BYTES_MIN)
+    return secret
+
+
+def _password(secret: SecretStr) -> SecretStr:
+    if _STRICT.get():
+        _refuse_guessable(secret.get_secret_value(), bytes_min=PASSWORD_BYTES_MIN)
+    return secret
+
+
+def _split(url: str, *, schemes: tuple[str, ...]) -> SplitResult:
+    """Return the parts of a URL; what the library says about a wrong one may quote it."""
+    refusal = PydanticCustomError("url", "it is no such URL")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise refusal from None
+    if not usable or not url.isprintable() or " " in url:
+        raise refusal
+    return parts
+
+
+def _refuse_guessable_password(parts: SplitResult) -> None:
+    if _STRICT.get():
+        try:
+            _refuse_guessable(unquote(parts.password or ""), bytes_min=PASSWORD_BYTES_MIN)
+        except PydanticCustomError as weakness:
+            reason = f"its password: {weakness.message()}"
+            raise PydanticCustomError("weak", "{reason}", {"reason": reason}) from None
+
+
+def _database_url(url: str) -> str:
+    parts = _split(url, schemes=("postgres", "postgresql", "postgresql+asyncpg"))
+    if not parts.path.strip("/"):
+        raise PydanticCustomError("url", "it names no database")
+    _refuse_guessable_password(parts)
+    return ASYNC_DRIVER + url.partition("://")[2]
+
+
+def _redis_url(url: str) -> str:
+    parts = _split(url, schemes=("redis", "rediss"))
+    if not (parts.path.strip("/") or "0").isdecimal():
+        raise PydanticCustomError("url", "its database is not a number")
+    _refuse_guessable_password(parts)
+    return url
+
+
+def _smtp_url(url: str) -> str:
+    if not url:
+        return url
+    parts = _split(url, schemes=("smtp", "smtp+starttls", "smtps"))
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise PydanticCustomError("url", "nothing may follow the port")
+    in_the_clear = parts.scheme == "smtp" and parts.hostname not in LOOPBACK
+    if _STRICT.get() and in_the_clear and parts.username is not None:
+        raise PydanticCustomError("weak", "it sends a password in the clear")
+    if parts.username is not None:
+        _refuse_guessable_password(parts)
+    return url
+
+
+def _debug(debug: bool) -> bool:  # noqa: FBT001  (pydantic calls it)
+    if debug and _STRICT.get():
+        raise PydanticCustomError("weak", "this is production")
+    return debug
+
+
+Key = Annotated[
+    SecretStr,
+    AfterValidator(_key),
+    Rule(must=f"{KEY_BYTES_MIN} random bytes or more", example=f"what this prints: {MAKE_ONE}"),
+]
+Password = Annotated[
+    SecretStr,
+    AfterValidator(_password),
+    Rule(
+        must=f"{PASSWORD_BYTES_MIN} bytes or more that nobody guesses",
+        example=f"what this prints: {MAKE_ONE}",
+    ),
+]
+DatabaseUrl = Annotated[
+    str,
+    AfterValidator(_database_url),
+    Rule(
+        must="the URL of a PostgreSQL database, with a password that nobody guesses",
+        example="postgresql://ecs_app:<percent-encoded>@127.0.0.1:5432/ecs",
+    ),
+]
+RedisUrl = Annotated[
+    str,
+    AfterValidator(_redis_url),
+    Rule(
+        must="the URL of a Redis database, with a password that nobody guesses",
+        example="redis://:<percent-encoded>@127.0.0.1:6379/0",
+    ),
+]
+SmtpUrl = Annotated[
+    str,
+    AfterValidator(_smtp_url),
+    Rule(
+        must=(
+            "empty, which turns e-mail off, or a mail server's URL: smtp://, smtp+starttls:// or"
+            " smtps://, with a login only over TLS"
+        ),
+        example="smtp+starttls://ecs:<percent-encoded>@mail.example.com:587",
+    ),
+]
+MailAddress = Annotated[
+    str,
+    Field(pattern=MAIL_ADDRESS),
+    Rule(must="an ASCII address, alone or in <> behind a name"),
+]
+Name = Annotated[str, Field(min_length=1, max_length=200), Rule(must="1 to 200 characters")]
+Debug = Annotated[bool, AfterValidator(_debug), Rule(must="true or false, and false in production")]

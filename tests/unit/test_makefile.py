@@ -1,0 +1,295 @@
+"""Every target of the Makefile, on a copy of it beside programs that only note their words."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from scripts.stack.place import CHECKOUT
+
+STACK_IS_DOWN: Final = (
+    "The stack is not running: start it (make up), or give DB_URL=<the owner's URL>."
+)
+NO_ENGINE: Final = (
+    "No Docker engine answers here. Without one: make run (the native stack, all of it)."
+)
+OWNER: Final = "postgresql://owner:it's$9 odd@127.0.0.1/ecs"
+DEV: Final = "compose -f docker-compose.dev.yml"
+PROD: Final = "compose -f docker-compose.prod.yml"
+IN_DOCKER: Final = {
+    "run-dev": f"{DEV} up --build --detach",
+    "down-dev": f"{DEV} down",
+    "run-prod": f"{PROD} up --build --detach",
+    "down-prod": f"{PROD} down",
+    "db-up": f"{DEV} up --detach --wait postgres",
+    "db-down": f"{DEV} stop postgres",
+}
+WITH_DATA: Final = {
+    "demo": "-m scripts.demo",
+    "create-client NAME=feed SCOPES=emotions:ingest": (
+        "-m scripts.create_client --name feed --scopes emotions:ingest"
+    ),
+    "seed-dev": "-m scripts.seed_dev",
+    "clean-dev": "-m scripts.clean_dev",
+    "produce-emotions": "-m scripts.produce_emotions",
+    "produce-emotions COUNT=9 RATE=2 SEED=3 DAYS=4": (
+        "-m scripts.produce_emotions --count 9 --rate 2 --seed 3 --days 4"
+    ),
+    "explain OFFER=7": "-m scripts.explain_decision --offer 7",
+    "forget-user EMAIL=a@b.c": "-m scripts.forget_user --email a@b.c",
+    "dead-letters": "-m scripts.dead_letters --stream emotions",
+    "dead-letters REDRIVE=all": "-m scripts.dead_letters --stream emotions --redrive all",
+    "dead-letters DISCARD=all": "-m scripts.dead_letters --stream emotions --discard all",
+    "migrate-generate MIGRATION_NAME=more": "-m alembic revision --autogenerate -m more",
+    "migrate-upgrade": "-m alembic upgrade head",
+    "migrate-downgrade": "-m alembic downgrade -1",
+    "migrate-current": "-m alembic current",
+    "migrate-history": "-m alembic history",
+}
+WITHOUT_DATA: Final = {
+    "run": "-m scripts.stack run",
+    "up": "-m scripts.stack up",
+    "down": "-m scripts.stack down",
+    "status": "-m scripts.stack status",
+    "restart PROGRAM=cron": "-m scripts.stack restart cron",
+    "logs PROGRAM=api-1": "-m scripts.stack logs api-1",
+    "test": "-m pytest -n 2 --dist worksteal",
+    "test-unit ARGS=-x": "-m pytest tests/unit -x",
+    "test-integration": "-m pytest -n 2 --dist worksteal tests/integration",
+    "test-e2e": "-m pytest tests/e2e",
+    "coverage": "-m scripts.coverage_report",
+    "mutation": "run",
+    "hooks": "install",
+    "check": "-m mypy ecs workers scripts",
+    "lint": "format --check .",
+    "format": "format .",
+    "benchmark-ingest": "-m scripts.benchmark_ingest",
+}
+MISSING_WORDS: Final = {
+    "create-client": "Give NAME=",
+    "create-client NAME=x": "Give NAME=",
+    "explain": "Give OFFER=",
+    "forget-user": "Give EMAIL=",
+    "migrate-generate": "Give MIGRATION_NAME=",
+}
+OF_THE_SEED: Final = {
+    *("migrate-generate", "migrate-upgrade", "migrate-downgrade", "migrate-current"),
+    *("migrate-history", "db-up", "db-down", "seed-dev", "run-dev", "down-dev", "run-prod"),
+    *("down-prod", "clean-dev", "produce-emotions", "help"),
+}
+PROGRAMS: Final = ("python", "ruff", "lint-imports", "mutmut", "pre-commit")
+# Writes its words down, and the database that it was given.
+SCRIBE: Final = '#!/bin/sh\necho "$@ [$DB_OWNER_URL|$JWT_SECRET]" >> "$SCRIBE"\n'
+ENGINE: Final = """#!/bin/sh
+echo "$@" >> "$SCRIBE"
+case "$*" in
+    info) exit {info};;
+    *" ps "*) printf '{running}';;
+    *" port "*) echo 127.0.0.1:8000;;
+esac
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a target did: its exit code, its words, and the words of the programs it called."""
+
+    code: int
+    said: str
+    complained: list[str]
+    called: list[str]
+
+
+class Folder:
+    """A checkout with nothing but the Makefile, where make can do no harm."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        shutil.copy(CHECKOUT / "Makefile", path)
+        shutil.copy(CHECKOUT / "requirements-dev.lock", path)
+        for program in PROGRAMS:
+            self.program(f".venv/bin/{program}", SCRIBE)
+        (path / "bin").mkdir()
+        found = self.make("--print-data-base", "help").said
+        stamp = re.search(r"^STAMP := (.*)$", found, re.MULTILINE)
+        assert stamp is not None
+        (path / stamp.group(1)).touch()
+
+    def program(self, name: str, text: str) -> None:
+        """Put an executable somewhere."""
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(file.stat().st_mode | stat.S_IXUSR)
+
+    def engine(self, *, answers: bool, running: bool = False) -> None:
+        """Put a Docker on the path, with an engine or without."""
+        text = ENGINE.format(info=0 if answers else 1, running="api" if running else "")
+        self.program("bin/docker", text)
+
+    def stack(self) -> None:
+        """Pretend that the native stack runs."""
+        (self.path / ".stack").mkdir()
+        (self.path / ".stack/url").write_text("http://127.0.0.1:1\n")
+        (self.path / ".stack/env").write_text("DB_OWNER_URL=of-the-stack\nJWT_SECRET=native\n")
+
+    def make(self, *words: str, **environment: str) -> Made:
+        """Make something."""
+        scribe = self.path / "scribe"
+        scribe.unlink(missing_ok=True)
+        made = subprocess.run(
+            ["make", *words],
+            cwd=self.path,
+            env={"PATH": f"{self.path}/bin:/usr/bin:/bin", "SCRIBE": str(scribe), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        called = scribe.read_text().splitlines() if scribe.exists() else []
+        complaints = [line for line in made.stderr.splitlines() if not line.startswith("make: ***")]
+        return Made(code=made.returncode, said=made.stdout, complained=complaints, called=called)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def targets() -> set[str]:
+    return set(
+        re.findall(r"^([a-z][a-z0-9-]*):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
+    )
+
+
+class TestHelp:
+    def test_is_what_make_alone_says(self, folder: Folder) -> None:
+        assert folder.make().said == folder.make("help").said
+
+    def test_explains_every_target_in_a_group(self, folder: Folder) -> None:
+        said = folder.make("help").said
+        explained = re.findall(r"^  make ([a-z0-9-]+) +\S", said, re.MULTILINE)
+        assert set(explained) == targets()
+        groups = re.findall(r"^[A-Z].*$", said, re.MULTILINE)
+        assert len(groups) >= 6
+
+    def test_knows_every_target_of_the_seed(self) -> None:
+        assert targets() >= OF_THE_SEED
+
+    def test_no_target_is_left_without_a_test(self) -> None:
+        tested = {words.split()[0] for words in (*IN_DOCKER, *WITH_DATA, *WITHOUT_DATA)}
+        assert targets() - tested == {"help"}
+
+
+class TestDocker:
+    @pytest.mark.parametrize("target", IN_DOCKER)
+    def test_without_an_engine_a_line_says_so_and_points_to_make_run(
+        self, folder: Folder, target: str
+    ) -> None:
+        folder.engine(answers=False)
+        made = folder.make(target)
+        assert (made.code, made.complained, made.called) == (2, [NO_ENGINE], ["info"])
+
+    @pytest.mark.parametrize("target", IN_DOCKER)
+    def test_without_docker_at_all_it_says_the_same(self, folder: Folder, target: str) -> None:
+        folder.program("bin/docker", "#!/bin/sh\nexit 127\n")
+        made = folder.make(target)
+        assert (made.code, made.complained) == (2, [NO_ENGINE])
+
+    @pytest.mark.parametrize(("target", "words"), IN_DOCKER.items(), ids=IN_DOCKER)
+    def test_with_an_engine_compose_is_called(
+        self, folder: Folder, target: str, words: str
+    ) -> None:
+        folder.engine(answers=True)
+        (folder.path / ".env").write_text("# No change-me is left.\nJWT_SECRET=x\n")
+        made = folder.make(target)
+        assert made.code == 0, made.complained
+        assert made.called[:2] == ["info", words]
+
+    def test_production_without_settings_says_what_to_do(self, folder: Folder) -> None:
+        folder.engine(answers=True)
+        made = folder.make("run-prod")
+        assert (made.code, made.called) == (2, ["info"])
+        assert "cp .env.example .env" in made.complained[0]
+
+    def test_production_with_known_secrets_says_what_to_do(self, folder: Folder) -> None:
+        folder.engine(answers=True)
+        shutil.copy(CHECKOUT / ".env.example", folder.path / ".env")
+        made = folder.make("run-prod")
+        assert (made.code, made.called) == (2, ["info"])
+        assert "change-me" in made.complained[0]
+
+
+class TestData:
+    @pytest.mark.parametrize("target", WITH_DATA)
+    def test_all_say_the_same_when_the_stack_is_down(self, folder: Folder, target: str) -> None:
+        folder.engine(answers=False)
+        made = folder.make(*target.split(" "))
+        assert (made.code, made.complained) == (2, [STACK_IS_DOWN])
+        assert [call for call in made.called if "-m" in call] == []
+
+    @pytest.mark.parametrize(("target", "words"), WITH_DATA.items(), ids=WITH_DATA)
+    def test_work_on_the_running_stack(self, folder: Folder, target: str, words: str) -> None:
+        folder.stack()
+        made = folder.make(*target.split(" "), DB_URL="of the caller's shell")
+        assert made.code == 0, made.complained
+        assert made.called[0] == f"{words} [of-the-stack|native]"
+
+    @pytest.mark.parametrize("target", ["migrate-upgrade", "seed-dev", "clean-dev"])
+    def test_work_on_the_database_that_is_given_whatever_its_password(
+        self, folder: Folder, target: str
+    ) -> None:
+        (folder.path / ".env").write_text("DB_OWNER_URL=other\nJWT_SECRET='of .env'\n")
+        made = folder.make(target, f"DB_URL={OWNER}")
+        assert made.code == 0, made.complained
+        assert made.called[0] == f"{WITH_DATA[target]} [{OWNER}|of .env]"
+
+    def test_a_given_database_goes_before_the_stacks(self, folder: Folder) -> None:
+        folder.stack()
+        made = folder.make("seed-dev", f"DB_URL={OWNER}")
+        assert made.called[0] == f"-m scripts.seed_dev [{OWNER}|native]"
+
+    @pytest.mark.parametrize("target", ["seed-dev", "produce-emotions", "migrate-upgrade"])
+    def test_work_inside_of_compose_when_that_is_what_runs(
+        self, folder: Folder, target: str
+    ) -> None:
+        folder.engine(answers=True, running=True)
+        made = folder.make(target)
+        assert made.code == 0, made.complained
+        assert f"{DEV} run --rm tools python {WITH_DATA[target]}" in made.called
+
+    @pytest.mark.parametrize(("target", "complaint"), MISSING_WORDS.items(), ids=MISSING_WORDS)
+    def test_a_missing_word_is_asked_for(self, folder: Folder, target: str, complaint: str) -> None:
+        folder.stack()
+        made = folder.make(*target.split())
+        assert (made.code, made.called) == (2, [])
+        assert made.complained[0].startswith(complaint)
+
+
+class TestTheRest:
+    @pytest.mark.parametrize(("target", "words"), WITHOUT_DATA.items(), ids=WITHOUT_DATA)
+    def test_calls_what_it_promises(self, folder: Folder, target: str, words: str) -> None:
+        made = folder.make(*target.split())
+        assert made.code == 0, made.complained
+        assert [call for call in made.called if call.startswith(words)]
+
+    @pytest.mark.parametrize("target", ["status", "lint", "test", "seed-dev"])
+    def test_fails_when_what_it_calls_fails(self, folder: Folder, target: str) -> None:
+        folder.stack()
+        for program in PROGRAMS:
+            folder.program(f".venv/bin/{program}", "#!/bin/sh\nexit 3\n")
+        assert folder.make(target).code == 2
+
+    def test_a_module_that_is_called_is_there(self) -> None:
+        called = set(re.findall(r"-m (scripts\.\w+)", (CHECKOUT / "Makefile").read_text()))
+        assert [
+            module
+            for module in called
+            if not (CHECKOUT / module.replace(".", os.sep)).with_suffix(".py").exists()
+            and not (CHECKOUT / module.replace(".", os.sep)).is_dir()
+        ] == []
