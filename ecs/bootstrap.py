@@ -10,10 +10,13 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from ecs.config import Settings
+from ecs.domain.events import NotificationWritten, OfferAccepted
 from ecs.domain.period import Window
 from ecs.domain.streams import Stream
 from ecs.integrations.client_secrets import ClientSecrets
 from ecs.integrations.identifiers import new_id
+from ecs.integrations.mail.log_mailer import LogMailer
+from ecs.integrations.mail.smtp_mailer import SmtpMailer, SmtpServer
 from ecs.integrations.password_hasher import PasswordHasher
 from ecs.integrations.probes import answers, rabbitmq_probe, redis_probe
 from ecs.integrations.rabbitmq.connection import Broker
@@ -39,10 +42,15 @@ from ecs.services.jobs_service import JobsService
 from ecs.services.maintenance_service import MaintenanceService
 from ecs.services.notifications_service import NotificationsService
 from ecs.services.outbox_service import OutboxService
+from ecs.services.ports import Mailer
 from ecs.services.readiness_service import ReadinessService
+from ecs.services.replay_service import ReplayService
 from ecs.services.transactions_service import TransactionsService
 
-JOB_FUNCTIONS: Final = {"open_account": "workers.jobs.credit.open_account"}
+JOB_FUNCTIONS: Final = {
+    OfferAccepted.kind: "workers.jobs.credit.open_account",
+    NotificationWritten.kind: "workers.jobs.notifications.send_email",
+}
 ACTIVE_KEY_ID: Final = "1"
 
 
@@ -60,6 +68,7 @@ class Application:
     notifications: NotificationsService
     outbox: OutboxService
     readiness: ReadinessService
+    replays: ReplayService
     transactions: TransactionsService
 
 
@@ -139,20 +148,27 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
         stack.callback(passwords.close)
         ping_redis, redis = redis_probe(settings.redis_url)
         stack.push_async_callback(redis.aclose)
+        calculator = _calculator()
         unit_of_work = partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False))
+        acceptance = AcceptanceService(unit_of_work=unit_of_work, new_id=new_id)
+        notifications = NotificationsService(unit_of_work=unit_of_work, mailer=_mailer(settings))
         yield Application(
-            acceptance=AcceptanceService(unit_of_work=unit_of_work, new_id=new_id),
+            acceptance=acceptance,
             auth=_auth(settings, unit_of_work, passwords),
             consents=ConsentsService(unit_of_work=unit_of_work, new_id=new_id),
-            credit=_credit(settings, unit_of_work),
+            credit=_credit(settings, unit_of_work, calculator),
             emotions=EmotionsService(unit_of_work=unit_of_work, now=utc_now),
             jobs=JobsService(unit_of_work=unit_of_work),
             maintenance=MaintenanceService(unit_of_work=unit_of_work, new_id=new_id),
-            notifications=NotificationsService(unit_of_work=unit_of_work),
+            notifications=notifications,
             outbox=OutboxService(
                 unit_of_work=unit_of_work,
                 publishers={"rq": publisher},
                 listener=OutboxListener(settings.db_url),
+                give_up={
+                    OfferAccepted.kind: acceptance.give_up,
+                    NotificationWritten.kind: notifications.give_up,
+                },
             ),
             readiness=ReadinessService(
                 vital={"postgresql": _database_probe(engine)},
@@ -161,6 +177,9 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
                     "rabbitmq": rabbitmq_probe(settings.rabbitmq.host, settings.rabbitmq.port),
                 },
             ),
+            replays=ReplayService(
+                unit_of_work=unit_of_work, decide=calculator.decide, policy=calculator.policy
+            ),
             transactions=TransactionsService(
                 unit_of_work=unit_of_work,
                 now=utc_now,
@@ -168,6 +187,12 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
                 currency=settings.credit.currency,
             ),
         )
+
+
+def _mailer(settings: Settings) -> Mailer:
+    if not settings.mail.smtp_url:
+        return LogMailer()
+    return SmtpMailer(SmtpServer.at(settings.mail.smtp_url), sender=settings.mail.mail_from)
 
 
 def _auth(
@@ -190,11 +215,17 @@ def _auth(
     )
 
 
-def _credit(settings: Settings, unit_of_work: Callable[[], UnitOfWork]) -> CreditService:
+def _calculator() -> CreditOfferCalculator:
     model = load_risk_model()
+    return CreditOfferCalculator(scorecard=model.scorecard, policy=model.policy)
+
+
+def _credit(
+    settings: Settings, unit_of_work: Callable[[], UnitOfWork], calculator: CreditOfferCalculator
+) -> CreditService:
     return CreditService(
         unit_of_work=unit_of_work,
-        calculator=CreditOfferCalculator(scorecard=model.scorecard, policy=model.policy),
+        calculator=calculator,
         new_id=new_id,
         money_window=Window(
             days=settings.features.transactions_last_days,

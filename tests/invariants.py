@@ -25,6 +25,11 @@ BREACHES: Final[dict[str, str]] = {
     "I3: a finished job has told its outcome": """
         SELECT j.id FROM jobs j LEFT JOIN notifications n ON n.job_id = j.id
         WHERE j.kind = 'open_account' AND j.status IN ('succeeded', 'failed') AND n.id IS NULL""",
+    "I3: what somebody is told is mailed by one job, and nothing else is mailed": """
+        SELECT coalesce(n.id, j.id)
+        FROM (SELECT id FROM notifications WHERE job_id IS NOT NULL) n
+        FULL JOIN (SELECT id FROM jobs WHERE kind = 'send_email') j ON j.id = n.id
+        WHERE n.id IS NULL OR j.id IS NULL""",
     "I3: account_opened belongs to an accepted offer": """
         SELECT n.id FROM notifications n JOIN credit_offers o ON o.id = n.offer_id
         WHERE n.kind = 'account_opened' AND o.status <> 'accepted'""",

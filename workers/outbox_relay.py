@@ -40,19 +40,10 @@ async def sweep_for_ever(ecs: Application) -> None:
     while True:
         try:
             await ecs.outbox.redispatch_lost()
-            await give_up_parked(ecs)
+            await ecs.outbox.give_up_parked()
         except Exception as error:  # noqa: BLE001  (the next sweep may go better)
             log_failure("outbox.sweep-failed", error)
         await asyncio.sleep(SWEEP_SECONDS)
-
-
-async def give_up_parked(ecs: Application) -> None:
-    """End the jobs whose events nobody will ever take; one that resists stops no other."""
-    for job_id in await ecs.outbox.find_parked_jobs():
-        try:
-            await ecs.acceptance.give_up(job_id=job_id)
-        except RepositoryError as error:
-            log_failure("jobs.not-given-up", error, job_id=str(job_id))
 
 
 def log_failure(event: str, error: Exception, **context: str) -> None:

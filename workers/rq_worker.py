@@ -11,12 +11,12 @@ from rq.serializers import JSONSerializer
 
 from ecs.config import settings_or_exit
 from ecs.log import configure_logging
-from workers.jobs import credit, emotions, outbox
+from workers.jobs import credit, emotions, notifications, outbox
 from workers.runtime import redis_required
 
 log = structlog.get_logger(__name__)
 
-QUEUES: Final = ("accounts", "periodic")
+QUEUES: Final = ("accounts", "mail", "periodic")
 # RQ waits ``worker_ttl`` - 15 seconds for a job before it looks after lost ones.
 WORKER_TTL_SECONDS: Final = 20
 HEARTBEAT_TTL_SECONDS: Final = 15
@@ -25,6 +25,7 @@ MAINTENANCE_SECONDS: Final = 5
 PRELOADED: Final = (
     credit,
     emotions,
+    notifications,
     outbox,
 )  # Imported before forking, so that a job starts at once.
 

@@ -30,7 +30,18 @@ class OfferAccepted(Event):
     offer_id: UUID
 
 
-EVENTS: Final[tuple[type[Event], ...]] = (OfferAccepted,)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationWritten(Event):
+    """A person was told something in the app; it is still to be sent by e-mail."""
+
+    name: ClassVar[str] = "notifications.notification-written"
+    kind: ClassVar[str] = "send_email"
+    destination: ClassVar[str] = "rq:mail"
+
+    notification_id: UUID
+
+
+EVENTS: Final[tuple[type[Event], ...]] = (OfferAccepted, NotificationWritten)
 DESTINATIONS: Final[frozenset[str]] = frozenset(event.destination for event in EVENTS)
 
 

@@ -6,9 +6,11 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-ATTEMPTS_MAX: Final = 5
 BACKOFF_SECONDS: Final = (1, 5, 15, 60)
-assert len(BACKOFF_SECONDS) == ATTEMPTS_MAX - 1  # One pause between each two attempts.
+ATTEMPTS_MAX: Final = len(BACKOFF_SECONDS) + 1  # One pause between each two attempts.
+# A mail server may be down for a night; after a day the news is no news any more.
+MAIL_BACKOFF_SECONDS: Final = (1, 5, 15, 60, 300, 900, *(3600 for _ in range(24)))
+MAIL_ATTEMPTS_MAX: Final = len(MAIL_BACKOFF_SECONDS) + 1
 
 
 class JobStatus(StrEnum):
@@ -36,9 +38,19 @@ class Job:
     finished_at: datetime | None
 
 
-def pause_before_retry(attempts: int) -> timedelta | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedJob:
+    """An unfinished job whose event no destination will ever take."""
+
+    id: UUID
+    kind: str
+
+
+def pause_before_retry(
+    attempts: int, *, backoff_seconds: tuple[int, ...] = BACKOFF_SECONDS
+) -> timedelta | None:
     """Return how long to wait after ``attempts`` failed ones, or None to give up."""
     assert attempts >= 1, attempts
-    if attempts >= ATTEMPTS_MAX:
+    if attempts > len(backoff_seconds):
         return None
-    return timedelta(seconds=BACKOFF_SECONDS[attempts - 1])
+    return timedelta(seconds=backoff_seconds[attempts - 1])

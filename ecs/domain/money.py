@@ -22,8 +22,13 @@ class Money:
         return Money(self.cents - other.cents)
 
     def __str__(self) -> str:
+        return self.grouped.replace(",", "")
+
+    @property
+    def grouped(self) -> str:
+        """The amount as people read it, such as ``4,550.00``."""
         units, cents = divmod(abs(self.cents), CENTS_PER_UNIT)
-        return f"{'-' if self.cents < 0 else ''}{units}.{cents:02d}"
+        return f"{'-' if self.cents < 0 else ''}{units:,}.{cents:02d}"
 
     @classmethod
     def parse(cls, text: str) -> "Money":
@@ -40,7 +45,7 @@ class Money:
     @classmethod
     def nearest(cls, amount: float) -> "Money":
         """Return the amount in units rounded once to cents, half to even."""
-        return cls(int((Decimal(amount) * CENTS_PER_UNIT).quantize(Decimal(1), ROUND_HALF_EVEN)))
+        return cls(int((Decimal(amount) * CENTS_PER_UNIT).to_integral_value(ROUND_HALF_EVEN)))
 
     @property
     def amount(self) -> float:
@@ -49,7 +54,7 @@ class Money:
 
     def times(self, factor: Decimal) -> "Money":
         """Scale by ``factor``, rounding half to even."""
-        return Money(int((self.cents * factor).quantize(Decimal(1), ROUND_HALF_EVEN)))
+        return Money(int((self.cents * factor).to_integral_value(ROUND_HALF_EVEN)))
 
     def down_to(self, step: "Money") -> "Money":
         """Return the largest multiple of ``step`` that is not above this amount."""

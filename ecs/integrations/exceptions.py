@@ -6,6 +6,9 @@ IntegrationError
 ├── InvalidToken      not an access token of ours, or no longer
 ├── HasherBusy        too many passwords are being hashed already
 ├── HandlerStuck      what handles a stream's messages does not come back
+├── MailError
+│   ├── MailUndeliverable    this letter will never arrive: trying again cannot help
+│   └── MailUnavailable      it could not be handed over this time
 ├── TopologyMismatch  somebody declared an exchange or a queue of ours in another way
 └── DestinationUnavailable    nobody answers where an event is to be carried
     └── PublishInterrupted    nobody answers any more; some of the messages were confirmed before
@@ -48,6 +51,18 @@ class PublishInterrupted(DestinationUnavailable):
 
 class HandlerStuck(IntegrationError):
     """A handler of messages did not come back; nobody knows what it holds: end the process."""
+
+
+class MailError(IntegrationError):
+    """A letter was not taken. Says a code, never an address or what the server wrote."""
+
+
+class MailUndeliverable(MailError):
+    """The letter will never arrive: trying again cannot help."""
+
+
+class MailUnavailable(MailError):
+    """The letter could not be handed over this time; trying again may help."""
 
 
 class TopologyMismatch(IntegrationError):

@@ -85,7 +85,8 @@ _GET_ACCEPTANCE: Final = text("""
 SELECT o.id, o.user_id, o.status, o.credit_limit_minor, o.currency,
        u.disabled_at IS NULL AS user_enabled,
        EXISTS (SELECT FROM credit_accounts a
-               WHERE a.user_id = o.user_id AND a.status = 'active') AS account_exists
+               WHERE a.user_id = o.user_id AND a.status = 'active') AS account_exists,
+       (SELECT e.request_id FROM outbox_events e WHERE e.id = o.job_id) AS request_id
 FROM credit_offers o JOIN users u ON u.id = o.user_id
 WHERE o.job_id = :job_id FOR UPDATE OF o
 """)
@@ -210,6 +211,7 @@ class CreditRepository:
             currency=row.currency,
             user_enabled=row.user_enabled,
             account_exists=row.account_exists,
+            request_id=row.request_id,
         )
 
     async def move_offer(self, offer_id: UUID, *, job_id: UUID, to: OfferStatus) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,9 +29,22 @@ _HOLD: Final = text(
     f"SELECT {_COLUMNS} FROM jobs"  # noqa: S608  (constant)
     " WHERE id = :id AND status IN ('queued', 'running') FOR UPDATE SKIP LOCKED"
 )
+# The row count decides who works: a second UPDATE waits for the first, and sees its lease.
+_LEASE: Final = text("""
+UPDATE jobs SET status = 'running', attempts = attempts + 1,
+    started_at = coalesce(started_at, now()), leased_until = now() + CAST(:duration AS interval)
+WHERE id = :id AND status IN ('queued', 'running')
+  AND (leased_until IS NULL OR leased_until <= now())
+RETURNING attempts
+""")
+_POSTPONE: Final = text("""
+UPDATE jobs SET leased_until = now() + CAST(:pause AS interval)
+WHERE id = :id AND status = 'running' AND attempts = :attempt
+RETURNING id
+""")
 _FINISH: Final = text("""
 UPDATE jobs SET status = :status, result = CAST(:result AS jsonb), error_code = :error_code,
-    error_message = :error_message, finished_at = now()
+    error_message = :error_message, leased_until = NULL, finished_at = now()
 WHERE id = :id AND status IN ('queued', 'running')
 """)
 
@@ -69,6 +83,27 @@ class JobsRepository:
         held = await self._session.execute(_HOLD, {"id": job_id})
         row = held.mappings().one_or_none()
         return None if row is None else _job(row)
+
+    async def lease(self, job_id: UUID, *, duration: timedelta) -> int | None:
+        """
+        Claim a job for ``duration``, with no lock behind it, and return which attempt this is.
+
+        None when it is finished, or when somebody else has it. For work that waits for answers
+        from outside: once the lease has run out, anybody may claim the job again.
+        """
+        leased = await self._session.execute(_LEASE, {"id": job_id, "duration": duration})
+        return leased.scalar_one_or_none()
+
+    async def postpone(self, job_id: UUID, *, attempt: int, pause: timedelta) -> bool:
+        """
+        Let nobody claim the job during ``pause``; return whether ``attempt`` was still the newest.
+
+        It is not when a lease ran out and somebody else has claimed the job since.
+        """
+        postponed = await self._session.execute(
+            _POSTPONE, {"id": job_id, "attempt": attempt, "pause": pause}
+        )
+        return postponed.scalar_one_or_none() is not None
 
     async def succeed(self, job_id: UUID, *, result: Mapping[str, Any]) -> None:
         """Note that the work is done."""

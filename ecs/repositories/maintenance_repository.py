@@ -19,6 +19,8 @@ _FORGET: Final = (
     "DELETE FROM notifications WHERE user_id = :user_id",
     "DELETE FROM credit_accounts WHERE user_id = :user_id",
     "DELETE FROM credit_offers WHERE user_id = :user_id",
+    # Jobs before their events, as everybody else locks them.
+    "SELECT id FROM jobs WHERE user_id = :user_id ORDER BY id FOR UPDATE",
     "DELETE FROM outbox_events WHERE id IN (SELECT id FROM jobs WHERE user_id = :user_id)",
     "DELETE FROM jobs WHERE user_id = :user_id",
     "DELETE FROM transactions WHERE user_id = :user_id",

@@ -1,12 +1,19 @@
 """Reads and writes of notifications."""
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import Row, RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ecs.domain.notifications import Message, Notification, NotificationKind
+from ecs.domain.money import Money
+from ecs.domain.notifications import (
+    Letter,
+    Message,
+    Notification,
+    NotificationKind,
+    OpenedAccount,
+)
 
 _ADD: Final = text("""
 INSERT INTO notifications (id, user_id, job_id, offer_id, kind, title, body)
@@ -20,6 +27,14 @@ ORDER BY id DESC LIMIT :limit
 _MARK_READ: Final = text("""
 UPDATE notifications SET read_at = coalesce(read_at, now())
 WHERE id = :id AND user_id = :user_id RETURNING id
+""")
+_FIND_LETTER: Final = text("""
+SELECT n.id, n.kind, n.title, n.body, n.created_at, u.email, u.full_name, a.id AS account_id,
+       a.credit_limit_minor, a.currency, a.credit_type, a.apr, a.opened_at
+FROM notifications n
+JOIN users u ON u.id = n.user_id AND u.disabled_at IS NULL
+LEFT JOIN credit_accounts a ON a.offer_id = n.offer_id AND n.kind = 'account_opened'
+WHERE n.id = :id
 """)
 
 
@@ -66,6 +81,35 @@ class NotificationsRepository:
         )
         return marked.scalar_one_or_none() is not None
 
+    async def find_letter(self, notification_id: UUID) -> Letter | None:
+        """Return what to send by e-mail, or None when its reader is disabled or forgotten."""
+        found = await self._session.execute(_FIND_LETTER, {"id": notification_id})
+        row = found.one_or_none()
+        return None if row is None else _letter(row)
+
 
 def _notification(row: RowMapping) -> Notification:
     return Notification(**{**row, "kind": NotificationKind(row["kind"])})
+
+
+def _letter(row: Row[Any]) -> Letter:
+    return Letter(
+        notification_id=row.id,
+        kind=NotificationKind(row.kind),
+        recipient=row.email,
+        full_name=row.full_name,
+        title=row.title,
+        body=row.body,
+        written_at=row.created_at,
+        account=None if row.account_id is None else _opened_account(row),
+    )
+
+
+def _opened_account(row: Row[Any]) -> OpenedAccount:
+    return OpenedAccount(
+        credit_limit=Money(row.credit_limit_minor),
+        currency=row.currency,
+        credit_type=row.credit_type,
+        apr=row.apr,
+        opened_at=row.opened_at,
+    )

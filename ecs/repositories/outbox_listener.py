@@ -49,7 +49,7 @@ class OutboxListener:
                 await asyncio.sleep(self._reconnect_seconds)
 
     async def _listen_once(self) -> None:
-        connection = await asyncpg.connect(self._url, timeout=3)
+        connection = await asyncpg.connect(self._url, timeout=3, command_timeout=5)
         closed = asyncio.Event()
         connection.add_termination_listener(lambda _: closed.set())
         try:

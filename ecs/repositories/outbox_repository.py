@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ecs.domain.events import Event, OutboxMessage
+from ecs.domain.jobs import ParkedJob
 from ecs.repositories.results import rowcount
 
 CHANNEL: Final = "outbox"
@@ -48,14 +49,17 @@ UPDATE outbox_events
 SET published_at = NULL, attempt = attempt + 1, available_at = now() + CAST(:pause AS interval)
 WHERE id = :event_id
 """)
-# A job in progress holds the lock of its row, so a lost one is a job nobody holds. The pause
-# doubles with each copy that was never started, so that a long queue is not flooded with copies.
+# A job in progress is locked or leased, so a lost one is a job nobody holds. The pause doubles
+# with each copy that was never started, so that a long queue is not flooded with copies: no more
+# than twice where half a minute was promised, up to most of an hour where nobody waits.
 _REDISPATCH_LOST: Final = text("""
 WITH lost AS (
     SELECT j.id FROM jobs j JOIN outbox_events o ON o.id = j.id
     WHERE j.status IN ('queued', 'running')
       AND o.published_at < now() - CAST(:patience AS interval)
-                         * power(2, least(greatest(o.attempt - j.attempts - 1, 0), 2))
+                         * power(2, least(greatest(o.attempt - j.attempts - 1, 0),
+                                          CASE j.kind WHEN 'open_account' THEN 2 ELSE 8 END))
+      AND (j.leased_until IS NULL OR j.leased_until <= now())
     ORDER BY j.id LIMIT :limit
     FOR UPDATE OF j SKIP LOCKED
 )
@@ -64,7 +68,7 @@ FROM lost WHERE o.id = lost.id
 RETURNING o.id
 """)
 _FIND_PARKED_JOBS: Final = text("""
-SELECT j.id FROM jobs j JOIN outbox_events o ON o.id = j.id
+SELECT j.id, j.kind FROM jobs j JOIN outbox_events o ON o.id = j.id
 WHERE j.status IN ('queued', 'running') AND o.parked_at IS NOT NULL
 ORDER BY j.id LIMIT :limit
 """)
@@ -129,10 +133,10 @@ class OutboxRepository:
         rows = await self._session.execute(_REDISPATCH_LOST, {"patience": patience, "limit": limit})
         return list(rows.scalars())
 
-    async def find_parked_jobs(self, *, limit: int) -> list[UUID]:
+    async def find_parked_jobs(self, *, limit: int) -> list[ParkedJob]:
         """Return unfinished jobs whose event no destination will ever take."""
         rows = await self._session.execute(_FIND_PARKED_JOBS, {"limit": limit})
-        return list(rows.scalars())
+        return [ParkedJob(**row) for row in rows.mappings()]
 
     async def remove_published(self, *, older_than: timedelta, limit: int) -> int:
         """Delete up to ``limit`` events that are done with; return how many."""

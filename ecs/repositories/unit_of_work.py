@@ -9,6 +9,7 @@ from ecs.repositories.auth_repository import AuthRepository
 from ecs.repositories.consents_repository import ConsentsRepository
 from ecs.repositories.credit_repository import CreditRepository
 from ecs.repositories.database import translate
+from ecs.repositories.decision_records_repository import DecisionRecordsRepository
 from ecs.repositories.emotions_repository import EmotionsRepository
 from ecs.repositories.jobs_repository import JobsRepository
 from ecs.repositories.maintenance_repository import MaintenanceRepository
@@ -29,6 +30,7 @@ class UnitOfWork:
     auth: AuthRepository
     consents: ConsentsRepository
     credit: CreditRepository
+    decision_records: DecisionRecordsRepository
     emotions: EmotionsRepository
     jobs: JobsRepository
     maintenance: MaintenanceRepository
@@ -45,6 +47,7 @@ class UnitOfWork:
         self.auth = AuthRepository(self._session)
         self.consents = ConsentsRepository(self._session)
         self.credit = CreditRepository(self._session)
+        self.decision_records = DecisionRecordsRepository(self._session)
         self.emotions = EmotionsRepository(self._session)
         self.jobs = JobsRepository(self._session)
         self.maintenance = MaintenanceRepository(self._session)

@@ -16,7 +16,7 @@ from ecs.domain.credit.agreements import (
     OfferStatus,
     refuse_acceptance,
 )
-from ecs.domain.events import OfferAccepted
+from ecs.domain.events import NotificationWritten, OfferAccepted
 from ecs.domain.jobs import ATTEMPTS_MAX, Job, pause_before_retry
 from ecs.domain.notifications import Message
 from ecs.repositories.unit_of_work import UnitOfWork
@@ -152,7 +152,7 @@ class AcceptanceService:
         await uow.credit.move_offer(acceptance.offer_id, job_id=job.id, to=OfferStatus.ACCEPTED)
         await uow.jobs.succeed(job.id, result={"account_id": str(account_id)})
         good_news = notifications.account_opened(
-            credit_limit=str(acceptance.credit_limit), currency=acceptance.currency
+            credit_limit=acceptance.credit_limit.grouped, currency=acceptance.currency
         )
         await self._tell(uow, job, acceptance, good_news)
 
@@ -194,12 +194,16 @@ class AcceptanceService:
     async def _tell(
         self, uow: UnitOfWork, job: Job, acceptance: Acceptance, message: Message
     ) -> None:
+        news_id, reader = self.new_id(), acceptance.user_id
         await uow.notifications.add(
-            self.new_id(),
-            message,
-            user_id=acceptance.user_id,
-            job_id=job.id,
-            offer_id=acceptance.offer_id,
+            news_id, message, user_id=reader, job_id=job.id, offer_id=acceptance.offer_id
+        )
+        # The job that mails it has the same id: there is never a second one.
+        await uow.jobs.add(news_id, kind=NotificationWritten.kind, user_id=reader)
+        await uow.outbox.add(
+            NotificationWritten(notification_id=news_id),
+            event_id=news_id,
+            request_id=acceptance.request_id,
         )
 
 

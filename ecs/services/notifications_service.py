@@ -1,12 +1,26 @@
-"""Use cases of notifications: read them."""
+"""Use cases of notifications: read them, and send them by e-mail."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
+import structlog
+
+from ecs.domain.jobs import MAIL_ATTEMPTS_MAX, MAIL_BACKOFF_SECONDS, pause_before_retry
 from ecs.domain.notifications import Notification
+from ecs.integrations.exceptions import MailUnavailable, MailUndeliverable
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import NotificationNotFound
+from ecs.services.ports import Mailer
+
+log = structlog.get_logger(__name__)
+
+# Longer than a mailer may take, and than a job may run: whoever works still holds the lease.
+LEASE: Final = timedelta(seconds=45)
+UNDELIVERABLE: Final = "email_undeliverable"
+GIVEN_UP: Final = "email_not_sent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +28,7 @@ class NotificationsService:
     """What people are told, as they see it."""
 
     unit_of_work: Callable[[], UnitOfWork]
+    mailer: Mailer
 
     async def list(self, *, user_id: UUID, limit: int, after: UUID | None) -> list[Notification]:
         """Return the person's notifications, newest first, those behind ``after``."""
@@ -26,3 +41,71 @@ class NotificationsService:
             if not await uow.notifications.mark_read(notification_id, user_id=user_id):
                 raise NotificationNotFound
             await uow.commit()
+
+    async def send_email(self, *, job_id: UUID) -> None:
+        """
+        Send a notification by e-mail; the job that does has the notification's id.
+
+        Safe to call any number of times, even at once: a job is leased before anything is sent. An
+        attempt that fails is tried again after a pause, for about a day.
+        """
+        attempt = await self._lease(job_id)
+        if attempt is None:
+            log.info("mail.finished-or-in-other-hands", job_id=str(job_id))
+        elif attempt > MAIL_ATTEMPTS_MAX:  # The worker died in the middle each time.
+            await self._fail(job_id, code=GIVEN_UP, reason="attempts without an end")
+        else:
+            await self._attempt(job_id, attempt)
+
+    async def give_up(self, *, job_id: UUID) -> None:
+        """End the sending of an e-mail that nobody can do; what is told in the app stays."""
+        await self._fail(job_id, code=GIVEN_UP, reason="nobody can take it")
+
+    async def _lease(self, job_id: UUID) -> int | None:
+        async with self.unit_of_work() as uow:
+            attempt = await uow.jobs.lease(job_id, duration=LEASE)
+            await uow.commit()
+        return attempt
+
+    async def _attempt(self, job_id: UUID, attempt: int) -> None:
+        try:
+            sent = await self._send(job_id)
+        except MailUndeliverable as error:
+            await self._fail(job_id, code=UNDELIVERABLE, reason=str(error))
+        except MailUnavailable as error:
+            await self._note_failure(job_id, attempt, reason=str(error))
+        except Exception as error:
+            await self._note_failure(job_id, attempt, reason=type(error).__name__)
+            raise
+        else:
+            await self._succeed(job_id, sent=sent)
+
+    async def _send(self, job_id: UUID) -> bool:
+        """Return whether there was somebody to write to, and it was sent; no lock is held."""
+        async with self.unit_of_work() as uow:
+            letter = await uow.notifications.find_letter(job_id)
+        return letter is not None and await self.mailer.send(letter)
+
+    async def _succeed(self, job_id: UUID, *, sent: bool) -> None:
+        async with self.unit_of_work() as uow:
+            await uow.jobs.succeed(job_id, result={"sent": sent})
+            await uow.commit()
+        log.info("mail.finished", job_id=str(job_id), sent=sent)
+
+    async def _fail(self, job_id: UUID, *, code: str, reason: str) -> None:
+        async with self.unit_of_work() as uow:
+            await uow.jobs.fail(job_id, code=code, message=reason)
+            await uow.commit()
+        log.warning("mail.given-up", job_id=str(job_id), code=code, reason=reason)
+
+    async def _note_failure(self, job_id: UUID, attempt: int, *, reason: str) -> None:
+        pause = pause_before_retry(attempt, backoff_seconds=MAIL_BACKOFF_SECONDS)
+        log.warning("mail.attempt-failed", job_id=str(job_id), attempt=attempt, reason=reason)
+        if pause is None:
+            await self._fail(job_id, code=GIVEN_UP, reason=reason)
+            return
+        async with self.unit_of_work() as uow:
+            # Not when the lease ran out: whoever has claimed the job since decides about it.
+            if await uow.jobs.postpone(job_id, attempt=attempt, pause=pause):
+                await uow.outbox.retry(job_id, pause=pause)
+                await uow.commit()

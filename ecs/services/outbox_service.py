@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 import structlog
 
+from ecs.domain.jobs import ParkedJob
+from ecs.repositories.exceptions import RepositoryError
 from ecs.repositories.outbox_listener import OutboxListener
 from ecs.repositories.unit_of_work import UnitOfWork
-from ecs.services.ports import Publisher
+from ecs.services.ports import GiveUp, Publisher
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +29,13 @@ class OutboxService:
     At-least-once delivery.
 
     ``publishers`` has one entry for each scheme of a destination: ``rq`` of ``rq:accounts``.
+    ``give_up`` ends an unfinished job by its id, one entry for each kind of job.
     """
 
     unit_of_work: Callable[[], UnitOfWork]
     publishers: Mapping[str, Publisher]
     listener: OutboxListener
+    give_up: Mapping[str, GiveUp]
 
     async def relay(self, destination: str) -> int:
         """
@@ -77,10 +80,18 @@ class OutboxService:
             log.warning("jobs.redispatched", job_id=str(job_id))
         return len(lost)
 
-    async def find_parked_jobs(self) -> list[UUID]:
+    async def find_parked_jobs(self) -> list[ParkedJob]:
         """Return unfinished jobs whose event no destination will ever take."""
         async with self.unit_of_work() as uow:
             return await uow.outbox.find_parked_jobs(limit=BATCH_MAX)
+
+    async def give_up_parked(self) -> None:
+        """End the jobs whose events nobody will ever take; one that resists stops no other."""
+        for job in await self.find_parked_jobs():
+            try:
+                await self.give_up[job.kind](job_id=job.id)
+            except RepositoryError as error:
+                log.warning("jobs.not-given-up", reason=repr(error), job_id=str(job.id))
 
     async def clean_up(self) -> int:
         """Delete what nobody will ask for again, batch by batch; return how many rows went."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from ecs.domain.events import OutboxMessage
+from ecs.domain.notifications import Letter
 from ecs.domain.principal import Claims, PrincipalKind
 
 
@@ -82,6 +83,26 @@ class ClientSecrets(Protocol):
 
     def matches(self, secret: str, fingerprint: bytes) -> bool:
         """Return whether they belong together, in constant time."""
+
+
+class Mailer(Protocol):
+    """Hands letters to whoever delivers them."""
+
+    async def send(self, letter: Letter) -> bool:
+        """
+        Return True once the letter is taken, False where e-mail is switched off.
+
+        Raises:
+            MailUndeliverable: trying again cannot help.
+            MailUnavailable: trying again may help.
+        """
+
+
+class GiveUp(Protocol):
+    """Ends a job that nobody can finish."""
+
+    async def __call__(self, *, job_id: UUID) -> None:
+        """End it, and tell whoever waits for it."""
 
 
 Probe = Callable[[], Awaitable[bool]]

@@ -23,6 +23,8 @@ def banner(url: str, public: Path) -> str:
             "",
             *_commands(url, user),
             "",
+            "Mail goes nowhere: it lies in .stack/mail, a file each.",
+            "",
             LAST_WORDS,
         ]
     )

@@ -56,6 +56,11 @@ class Place:
         """Return the folder of one log file per program."""
         return self.home / "logs"
 
+    @property
+    def mail(self) -> Path:
+        """Return the folder of the mails that the stack has sent."""
+        return self.home / "mail"
+
     def make(self) -> None:
         """Create the folder: others may pass through, for PostgreSQL's user, but not look."""
         self.home.mkdir(mode=0o711, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from scripts.stack.errors import StackError
 
-NAMES: Final = ("http", "api-1", "api-2", "postgres", "redis", "amqp", "rabbitmq", "epmd")
+NAMES: Final = ("http", "api-1", "api-2", "postgres", "redis", "amqp", "rabbitmq", "epmd", "smtp")
 # The last four belong to RabbitMQ's command line tools.
 TOOL_OFFSET: Final = 12
 BLOCK_SIZE: Final = 16

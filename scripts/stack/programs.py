@@ -12,7 +12,7 @@ from scripts.stack import answers, settings, system
 from scripts.stack.place import CHECKOUT, Place
 
 Group = Literal["services", "application", "door"]
-SERVICE_NAMES: Final = ("postgres", "redis", "epmd", "rabbitmq")
+SERVICE_NAMES: Final = ("postgres", "redis", "epmd", "rabbitmq", "mail-sink")
 API_FLAGS: Final = (
     "--loop uvloop --http httptools --timeout-keep-alive 75 --timeout-graceful-shutdown 25 "
     "--limit-concurrency 1000 --backlog 512 --no-server-header --forwarded-allow-ips 127.0.0.1 "
@@ -56,6 +56,7 @@ class Layout:
             "redis": partial(answers.redis, ports["redis"]),
             "rabbitmq": partial(answers.rabbitmq, ports["amqp"]),
             "epmd": partial(answers.listens, ports["epmd"]),
+            "mail-sink": partial(answers.listens, ports["smtp"]),
             "nginx": partial(answers.listens, ports["http"]),
             "api-1": partial(answers.listens, ports["api-1"]),
             "api-2": partial(answers.listens, ports["api-2"]),
@@ -77,7 +78,7 @@ def program_names() -> tuple[str, ...]:
     return (
         *SERVICE_NAMES,
         *("api-1", "api-2", "outbox-relay", "emotions-consumer"),
-        *("rq-accounts-1", "rq-accounts-2", "rq-periodic", "cron", "nginx"),
+        *("rq-accounts-1", "rq-accounts-2", "rq-mail", "rq-periodic", "cron", "nginx"),
     )
 
 
@@ -98,7 +99,8 @@ def clean_environment(layout: Layout, program: Program) -> dict[str, str]:
 
 
 def _services(layout: Layout) -> list[Program]:
-    return [_postgres(layout), _redis(layout), _epmd(layout), _rabbitmq(layout)]
+    brokers = [_redis(layout), _epmd(layout), _rabbitmq(layout)]
+    return [_postgres(layout), *brokers, _mail_sink(layout)]
 
 
 def _postgres(layout: Layout) -> Program:
@@ -171,6 +173,19 @@ def _rabbitmq(layout: Layout) -> Program:
     )
 
 
+def _mail_sink(layout: Layout) -> Program:
+    return Program(
+        name="mail-sink",
+        group="services",
+        command=(
+            *(sys.executable, "-m", "scripts.stack.mail_sink"),
+            *("--port", str(layout.ports["smtp"]), "--folder", str(layout.place.mail)),
+        ),
+        environment={"PYTHONUNBUFFERED": "1"},
+        in_checkout=True,
+    )
+
+
 def _application(layout: Layout) -> list[Program]:
     environment = settings.application_environment(layout.place, layout.ports)
     python = partial(_python, environment=environment | {"PYTHONUNBUFFERED": "1"})
@@ -183,6 +198,7 @@ def _application(layout: Layout) -> list[Program]:
         python("emotions-consumer", "-m workers.emotions_consumer", needs=("postgres", "rabbitmq")),
         python("rq-accounts-1", "-m workers.rq_worker accounts", needs=both),
         python("rq-accounts-2", "-m workers.rq_worker accounts", needs=both),
+        python("rq-mail", "-m workers.rq_worker mail", needs=both),
         python("rq-periodic", "-m workers.rq_worker periodic", needs=both),
         python("cron", "-m workers.cron", needs=("redis",)),
     ]
@@ -198,6 +214,8 @@ def _python(
         environment=environment,
         needs=needs,
         in_checkout=True,
+        # Longer than a job may run or an answer may take: nothing in hand is cut off.
+        stop_seconds=45 if "rq_worker" in words else 30,
     )
 
 
@@ -211,6 +229,7 @@ def _nginx(layout: Layout) -> Program:
             *("-c", layout.path("nginx", "nginx.conf")),
         ),
         stop_signal="QUIT",
+        stop_seconds=30,
     )
 
 

@@ -1,5 +1,6 @@
 """The stack's addresses as the application's environment variables."""
 
+import shlex
 from typing import Final
 
 from scripts.stack.place import Place
@@ -21,8 +22,8 @@ def application_environment(place: Place, ports: dict[str, int]) -> dict[str, st
 
 
 def as_file(environment: dict[str, str]) -> str:
-    """Return ``environment`` in the form of ``.env``; no value needs quoting."""
-    return "".join(f"{name}={value}\n" for name, value in environment.items())
+    """Return ``environment`` in a form that a shell reads, too."""
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
 def _common(ports: dict[str, int]) -> dict[str, str]:
@@ -61,6 +62,8 @@ def _brokers(place: Place, ports: dict[str, int]) -> dict[str, str]:
         "RABBITMQ_PASS": secrets["rabbitmq"],
         "RABBITMQ_HOST": "127.0.0.1",
         "RABBITMQ_PORT": str(ports["amqp"]),
+        "SMTP_URL": f"smtp://127.0.0.1:{ports['smtp']}",
+        "MAIL_FROM": "Empathic Credit <no-reply@ecs.localhost>",
     }
 
 

@@ -254,7 +254,7 @@ async def test_every_accept_of_one_offer_gets_one_answer_for_ever(
     }
     assert {(answer.status_code, answer.text) for answer in accepts} == {(202, accepts[0].text)}
     assert {answer.headers["location"] for answer in accepts} == {accepted["status_url"]}
-    assert (stored["credit_accounts"], stored["notifications"], stored["jobs"]) == (1, 1, 1)
+    assert (stored["credit_accounts"], stored["notifications"], stored["jobs"]) == (1, 1, 2)
 
 
 async def test_a_job_is_followed_from_the_202_to_the_account(

@@ -152,7 +152,7 @@ async def test_a_notification_has_the_shape_of_the_contract(
         "id": settled.notification_id,
         "kind": "account_opened",
         "title": "Your credit account is open",
-        "body": "You can use up to BRL 5890.00 from now on.",
+        "body": "You can use up to BRL 5,890.00 from now on.",
         "created_at": shown["created_at"],
         "read_at": None,
     }

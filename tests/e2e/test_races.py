@@ -92,7 +92,9 @@ class TestParallelAccepts:
         assert _statuses(answers) == {202: CROWD}
         assert len({answer.text for answer in answers}) == 1
         await ecs.assert_opened(person, offer_id, answers[0].json()["job_id"])
-        jobs = await ecs.value("SELECT count(*) FROM jobs WHERE user_id = $1", person.id)
+        jobs = await ecs.value(
+            "SELECT count(*) FROM jobs WHERE user_id = $1 AND kind = 'open_account'", person.id
+        )
         assert jobs == 1
         again = await ecs.accept(person, offer_id)
         assert (again.status_code, again.text) == (202, answers[0].text)

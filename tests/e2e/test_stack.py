@@ -1,6 +1,7 @@
 """The native stack itself: it lives, heals, remembers and leaves nothing behind."""
 
 import json
+import shlex
 import signal
 import stat
 import subprocess
@@ -63,8 +64,8 @@ class TestRunning:
 
     def test_leaves_its_address_settings_and_logins(self, stack: Stack) -> None:
         assert (stack.public / "url").read_text().strip() == stack.url
-        lines = (stack.public / "env").read_text().splitlines()
-        assert dict(line.split("=", 1) for line in lines) == stack.env
+        words = shlex.split((stack.public / "env").read_text())
+        assert dict(word.split("=", 1) for word in words) == stack.env
         logins = json.loads((stack.public / "demo.json").read_text())
         assert logins["users"]
         assert logins["clients"]

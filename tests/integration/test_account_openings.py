@@ -78,8 +78,10 @@ class TestOpenAccount:
             for table in (
                 "credit_accounts",
                 "credit_offers",
-                "jobs",
+                "jobs WHERE kind = 'open_account'",
+                "jobs WHERE kind = 'send_email'",
                 "notifications",
+                "outbox_events WHERE kind = 'send_email'",
                 "processed_messages",
             )
         ]
@@ -101,7 +103,7 @@ class TestOpenAccount:
         _, job_id = await an_acceptance(ecs, database)
         await asyncio.gather(*(ecs.acceptance.open_account(job_id=job_id) for _ in range(5)))
         # A copy leaves when another holds the job, and that one finishes it.
-        assert await owner.fetchval("SELECT status FROM jobs") == "succeeded"
+        assert await owner.fetchval("SELECT status FROM jobs WHERE id = $1", job_id) == "succeeded"
         assert await owner.fetchval("SELECT count(*) FROM credit_accounts") == 1
         assert await owner.fetchval("SELECT count(*) FROM notifications") == 1
         await assert_invariants(database.owner_url)
@@ -114,9 +116,9 @@ class TestOpenAccount:
         async with ecs.acceptance.unit_of_work() as working:
             assert await working.jobs.hold(job_id) is not None
             await asyncio.gather(*(ecs.acceptance.open_account(job_id=job_id) for _ in range(8)))
-        assert await owner.fetchval("SELECT attempts FROM jobs") == 0
+        assert await owner.fetchval("SELECT attempts FROM jobs WHERE id = $1", job_id) == 0
         await ecs.acceptance.open_account(job_id=job_id)
-        assert await owner.fetchval("SELECT status FROM jobs") == "succeeded"
+        assert await owner.fetchval("SELECT status FROM jobs WHERE id = $1", job_id) == "succeeded"
 
     async def test_keeps_its_word_when_the_offer_lapses_after_the_accept(
         self, ecs: Application, database: Database, owner: Any

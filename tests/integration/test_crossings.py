@@ -122,8 +122,8 @@ async def test_a_job_whose_event_is_parked_is_given_up_and_the_offer_stands_agai
     offer, job_id = await an_acceptance(ecs, database)
     await owner.execute("UPDATE outbox_events SET parked_at = now(), failures = 10")
 
-    assert await ecs.outbox.find_parked_jobs() == [job_id]
-    await ecs.acceptance.give_up(job_id=job_id)
+    assert [job.id for job in await ecs.outbox.find_parked_jobs()] == [job_id]
+    await ecs.outbox.give_up_parked()
 
     job = await ecs.jobs.get(user_id=offer.user_id, job_id=job_id)
     standing = await ecs.credit.get_offer(user_id=offer.user_id, offer_id=offer.id)

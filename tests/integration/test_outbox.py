@@ -12,6 +12,7 @@ from rq.serializers import JSONSerializer
 
 from ecs.bootstrap import Application
 from ecs.domain.events import OfferAccepted, OutboxMessage
+from ecs.domain.jobs import ParkedJob
 from ecs.services.exceptions import DestinationUnavailable
 from ecs.services.outbox_service import OutboxService
 from ecs.services.ports import Publisher
@@ -277,7 +278,10 @@ class TestRedispatch:
     ) -> None:
         job_id = await self.a_published_job(ecs, database)
         await ecs.acceptance.open_account(job_id=job_id)
-        await owner.execute("UPDATE outbox_events SET published_at = now() - interval '1 hour'")
+        await owner.execute(
+            "UPDATE outbox_events SET published_at = now() - interval '1 hour' WHERE id = $1",
+            job_id,
+        )
         assert await ecs.outbox.redispatch_lost() == 0
 
     async def test_what_can_never_be_carried_is_given_up_and_the_offer_stands(
@@ -286,8 +290,9 @@ class TestRedispatch:
         offer, job_id = await an_acceptance(ecs, database)
         assert await ecs.outbox.find_parked_jobs() == []
         await owner.execute("UPDATE outbox_events SET failures = 10, parked_at = now()")
-        assert await ecs.outbox.find_parked_jobs() == [job_id]
-        await ecs.acceptance.give_up(job_id=job_id)
+        parked = ParkedJob(id=job_id, kind="open_account")
+        assert await ecs.outbox.find_parked_jobs() == [parked]
+        await ecs.outbox.give_up_parked()
         assert await ecs.outbox.find_parked_jobs() == []
         job = await ecs.jobs.get(user_id=offer.user_id, job_id=job_id)
         assert (job.status, job.error_code) == ("failed", "internal")
@@ -326,7 +331,7 @@ class TestCleanUp:
             recent,
         )
         await ecs.outbox.clean_up()
-        rows = await owner.fetch("SELECT id FROM outbox_events")
+        rows = await owner.fetch("SELECT id FROM outbox_events WHERE kind = 'open_account'")
         assert {row["id"] for row in rows} == {recent, waiting, unfinished}
 
     async def test_keeps_parked_events_for_somebody_to_see(

@@ -98,6 +98,7 @@ class Acceptance:
     currency: str
     user_enabled: bool
     account_exists: bool
+    request_id: str | None = None
 
 
 class AcceptanceRefusal(StrEnum):

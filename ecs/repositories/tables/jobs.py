@@ -30,6 +30,9 @@ class JobRow(SQLModel, table=True):
         CheckConstraint(
             "(error_code IS NOT NULL) = (status = 'failed')", name="jobs_error_when_failed"
         ),
+        CheckConstraint(
+            "leased_until IS NULL OR status = 'running'", name="jobs_leased_while_running"
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -42,4 +45,5 @@ class JobRow(SQLModel, table=True):
     error_message: str | None = Field(default=None, sa_column=text_column(nullable=True))
     created_at: datetime = Field(sa_column=instant(server_default=text("now()")))
     started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    leased_until: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     finished_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))

@@ -1,4 +1,4 @@
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal, localcontext
 
 import pytest
 from hypothesis import given
@@ -70,6 +70,12 @@ class TestMoney:
     @pytest.mark.parametrize(("factor", "cents"), [("0.5", 2), ("1.5", 8), ("0.3", 2), ("0.1", 0)])
     def test_scales_half_to_even(self, factor: str, cents: int) -> None:
         assert Money(5).times(Decimal(factor)) == Money(cents)
+
+    def test_rounds_half_to_even_whatever_the_thread_prefers(self) -> None:
+        with localcontext(rounding=ROUND_UP):
+            assert Money.nearest(0.125) == Money(12)
+            assert Money(5).times(Decimal("0.5")) == Money(2)
+            assert str(quantised(Decimal("0.0000005"))) == "0.000000"
 
     @given(cents=st.integers(0, 10**9))
     def test_goes_down_to_a_step_and_no_further(self, cents: int) -> None:

@@ -1,0 +1,25 @@
+"""leases of jobs.
+
+Revision: 202611211055
+Revises: 202611210735
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "202611211055"
+down_revision: str | None = "202611210735"
+branch_labels: None = None
+depends_on: None = None
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True))
+    op.create_check_constraint(
+        "jobs_leased_while_running", "jobs", "leased_until IS NULL OR status = 'running'"
+    )
+
+
+def downgrade() -> None:
+    op.drop_constraint("jobs_leased_while_running", "jobs", type_="check")
+    op.drop_column("jobs", "leased_until")
