@@ -41,6 +41,7 @@ async def _standstill_ends_process() -> AsyncIterator[None]:
 
     Nothing inside of the loop could notice. It also ends a process that cannot get itself to end.
     """
+    _give_a_sign_of_life()  # The first at once: a task would wait for a loop that may not turn.
     sign_of_life = asyncio.create_task(_give_signs_of_life())
     try:
         yield
@@ -51,5 +52,9 @@ async def _standstill_ends_process() -> AsyncIterator[None]:
 
 async def _give_signs_of_life() -> None:
     while True:
-        faulthandler.dump_traceback_later(STANDSTILL_SECONDS_MAX, exit=True)
         await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
+        _give_a_sign_of_life()
+
+
+def _give_a_sign_of_life() -> None:
+    faulthandler.dump_traceback_later(STANDSTILL_SECONDS_MAX, exit=True)

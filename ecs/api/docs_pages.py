@@ -97,16 +97,35 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     for status in _error_statuses(path, operation):
         responses.setdefault(str(status), problem_response(status))
     operation["responses"] = dict(sorted(responses.items()))
+    for asked in _asked(operation):
+        asked["schema"] = _without_null(asked["schema"])
 
 
 def _error_statuses(path: str, operation: dict[str, Any]) -> Iterator[int]:
-    yield from (413, 422, 500, 503)
+    yield from (413, 414, 422, 431, 500, 503)
     if "{" in path:
         yield 404
     if "requestBody" in operation:
+        yield 408
+    if "application/json" in operation.get("requestBody", {}).get("content", {}):
         yield from (400, 415)
     if "security" in operation:
         yield from (401, 403)
+
+
+def _asked(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return everything that a caller may send and that has a schema."""
+    yield from operation.get("parameters", [])
+    yield from operation.get("requestBody", {}).get("content", {}).values()
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of something optional: what is left out is not sent as null."""
+    forms: list[dict[str, Any]] = schema.get("anyOf", [])
+    forms = [form for form in forms if form != {"type": "null"}]
+    if len(forms) != 1:
+        return schema
+    return {name: value for name, value in schema.items() if name != "anyOf"} | forms[0]
 
 
 def _page(made: HTMLResponse) -> HTMLResponse:

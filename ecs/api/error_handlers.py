@@ -10,7 +10,9 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from ecs.api.exceptions import ApiError, TokenRequestError
 from ecs.api.problem import Problem, render
@@ -46,17 +48,25 @@ CODE_BY_STATUS: Final[dict[int, str]] = {
     400: "bad_request",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "payload_too_large",
+    414: "uri_too_long",
     415: "unsupported_media_type",
+    431: "request_header_fields_too_large",
 }
 DETAIL_BY_STATUS: Final[dict[int, str]] = {
     400: "The request cannot be read.",
     404: Missing.detail,
     405: "This address does not know that method; the Allow header lists those it knows.",
+    408: "The request took too long to arrive.",
     413: TooLarge.detail,
+    414: "The address is too long.",
+    431: "The request headers are too many or too large.",
 }
 CLIENT_CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="ecs"'}
 INVALID_TOKEN_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+# Where no route is found but a method is refused, files are: a mount names no methods.
+FILE_METHODS: Final = frozenset({"GET", "HEAD"})
 NOT_FOUND: Final = Problem(status=404, code="not_found", detail=Missing.detail)
 INTERNAL_ERROR: Final = Problem(
     status=500,
@@ -137,13 +147,9 @@ class Handlers:
         headers = dict(error.headers or {})
         if status < HTTPStatus.BAD_REQUEST:
             return Response(status_code=status, headers=headers)
-        problem = Problem(
-            status=status,
-            code=CODE_BY_STATUS.get(status, HTTPStatus(status).name.lower()),
-            detail=DETAIL_BY_STATUS.get(status, HTTPStatus(status).description),
-            headers=headers,
-        )
-        return self._render(request, problem, error)
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods_at(request))
+        return self._render(request, problem_of_status(status, headers=headers), error)
 
     async def on_token_request_error(self, _: Request, error: Exception) -> Response:
         """Answer as RFC 6749 section 5.2 wants it."""
@@ -175,6 +181,16 @@ def problem_of(error: BusinessLogicError) -> Problem:
     )
 
 
+def problem_of_status(status: int, *, headers: Mapping[str, str] | None = None) -> Problem:
+    """Return what a caller is told about a refusal that has no class of its own."""
+    return Problem(
+        status=status,
+        code=CODE_BY_STATUS.get(status, HTTPStatus(status).name.lower()),
+        detail=DETAIL_BY_STATUS.get(status, HTTPStatus(status).description),
+        headers=headers or {},
+    )
+
+
 def insides_of(error: BaseException) -> Mapping[str, Any]:
     """Return what a developer wants to know about an error. Never for production."""
     context = getattr(error, "context", {})
@@ -182,6 +198,16 @@ def insides_of(error: BaseException) -> Mapping[str, Any]:
         "context": {"error": type(error).__name__, **context},
         "stack": _stack_of(error),
     }
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Return every method of the address: each is a route, and the router names only the first."""
+    methods: set[str] = set()
+    for context in iter_route_contexts(request.app.routes):
+        match, _ = context.matches(request.scope)
+        if match is not Match.NONE:
+            methods |= context.methods or set()
+    return sorted(methods or FILE_METHODS)
 
 
 def _stack_of(error: BaseException) -> list[str]:

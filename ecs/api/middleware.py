@@ -1,5 +1,5 @@
 """
-What surrounds every request: an id, one canonical log line, a size limit, safe headers.
+What surrounds every request: an id, one canonical log line, limits, safe headers.
 
 Pure ASGI: behind Starlette's ``BaseHTTPMiddleware`` the context variables that an endpoint binds
 are not visible, and a client that goes away drains the connection pool.
@@ -17,18 +17,18 @@ from fastapi import FastAPI
 from fastapi.exceptions import ResponseValidationError
 from pydantic import ValidationError
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from ecs.api.error_handlers import INTERNAL_ERROR, insides_of, problem_of
 from ecs.api.problem import REQUEST_ID_KEY, render
-from ecs.services.exceptions import Busy, TooLarge
+from ecs.api.request_limits import RequestLimits, RequestLimitsMiddleware
+from ecs.services.exceptions import Busy
 
 log = structlog.get_logger(__name__)
 
-BODY_BYTES_MAX: Final = 1_048_576
+LIMITS: Final = RequestLimits()
 REQUESTS_MAX: Final = 200
 USER_AGENT_CHARACTERS_MAX: Final = 120
 CLIENT_CLOSED_REQUEST: Final = 499  # Nginx's word for a client that went away
@@ -41,10 +41,10 @@ SAFE_HEADERS: Final[dict[str, str]] = {
 }
 
 
-def install(app: FastAPI, *, development: bool, body_bytes_max: int = BODY_BYTES_MAX) -> None:
+def install(app: FastAPI, *, development: bool, limits: RequestLimits = LIMITS) -> None:
     """Surround ``app``; ``development`` adds the stack to the answer of an unforeseen error."""
     # The one added last is the outermost.
-    app.add_middleware(BodyLimitMiddleware, body_bytes_max=body_bytes_max)
+    app.add_middleware(RequestLimitsMiddleware, limits=limits)
     app.add_middleware(ConcurrencyLimitMiddleware, requests_max=REQUESTS_MAX)
     app.add_middleware(RequestContextMiddleware, development=development)
     app.add_middleware(SecurityHeadersMiddleware)
@@ -113,41 +113,6 @@ class Exchange:
             "client": client_network(self.scope),
             "user_agent": agent[:USER_AGENT_CHARACTERS_MAX],
         }
-
-
-class BodyLimitMiddleware:
-    """
-    Refuses bodies beyond a limit, declared or streamed.
-
-    Starlette's own limit answers a declared one in plain text, whatever the handlers say.
-    """
-
-    def __init__(self, app: ASGIApp, *, body_bytes_max: int) -> None:
-        self.app = app
-        self.body_bytes_max = body_bytes_max
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        if _declared_bytes(scope) > self.body_bytes_max:
-            await render(problem_of(TooLarge()), scope=scope)(scope, receive, send)
-            return
-        await self.app(scope, self._limited(receive), send)
-
-    def _limited(self, receive: Receive) -> Receive:
-        seen_bytes = 0
-
-        async def receive_limited() -> Message:
-            nonlocal seen_bytes
-            message = await receive()
-            seen_bytes += len(message.get("body", b""))
-            if seen_bytes > self.body_bytes_max:
-                # FastAPI passes its own kind of exception through wherever it reads a body.
-                raise HTTPException(status_code=413)
-            return message
-
-        return receive_limited
 
 
 class ConcurrencyLimitMiddleware:
@@ -228,8 +193,3 @@ def log_failure(error: Exception) -> None:
         log.error("http.failed", error=type(error).__name__, stack=stack)
         return
     log.error("http.failed", error=type(error).__name__, exc_info=error)
-
-
-def _declared_bytes(scope: Scope) -> int:
-    text = Headers(scope=scope).get("content-length", "")
-    return int(text[:20]) if text.isascii() and text.isdecimal() else 0

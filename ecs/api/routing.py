@@ -7,7 +7,6 @@ endpoint. A stranger thereby learns nothing about the rules, and costs no parsin
 """
 
 from collections.abc import Callable, Coroutine
-from email.message import Message
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -23,6 +22,7 @@ from ecs.api.exceptions import (
     UnknownParameter,
     UnsupportedMediaType,
 )
+from ecs.api.media_type import media_type_of
 from ecs.wire.field_errors import FieldError
 from ecs.wire.strict_json import NotStrictJson, parse_json
 
@@ -90,16 +90,11 @@ async def check_body(request: Request) -> None:
 
 
 def _is_json(content_type: str) -> bool:
-    message = Message()
-    message["content-type"] = content_type or "application/octet-stream"
-    subtype = message.get_content_subtype()
-    charset = message.get_param("charset", "utf-8")
-    return (
-        message.get_content_maintype() == "application"
-        and (subtype == "json" or subtype.endswith("+json"))
-        and isinstance(charset, str)
-        and charset.lower() in {"utf-8", "utf8"}
+    kind, charset = media_type_of(content_type)
+    named_json = kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
     )
+    return named_json and charset in {"utf-8", "utf8"}
 
 
 def _query_names(dependant: Dependant) -> list[str]:

@@ -3,7 +3,6 @@
 import base64
 import binascii
 from dataclasses import dataclass, field
-from email.message import Message
 from typing import Final
 from urllib.parse import parse_qsl, unquote_plus
 from uuid import UUID
@@ -12,6 +11,7 @@ from fastapi import Request
 
 from ecs.api.error_handlers import CLIENT_CHALLENGE
 from ecs.api.exceptions import TokenRequestError
+from ecs.api.media_type import media_type_of
 from ecs.wire.forms import parse_uuid
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -59,9 +59,7 @@ async def read_token_request(request: Request) -> PasswordGrant | ClientGrant:
 
 
 def _form(content_type: str, body: bytes) -> dict[str, str]:
-    message = Message()
-    message["content-type"] = content_type or "application/octet-stream"
-    if message.get_content_type() != FORM:
+    if media_type_of(content_type)[0] != FORM:
         raise TokenRequestError("invalid_request", f"send a form: Content-Type {FORM}")
     try:
         pairs = parse_qsl(

@@ -264,6 +264,8 @@ class Stack:
         write_private(self.public / "env", settings.as_file(self.env))
         with contextlib.suppress(FileExistsError):
             (self.public / "logs").symlink_to(self.place.logs)
+        with contextlib.suppress(FileExistsError):
+            (self.public / "mail").symlink_to(self.place.mail)
 
     def _open(self) -> None:
         """Leave the address, last: it says that the stack is ready."""

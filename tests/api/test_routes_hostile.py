@@ -50,11 +50,15 @@ def reading_operations() -> Iterator[Operation]:
 
 
 READING: Final = list(reading_operations())
+GUARDED: Final = [one for one in operations() if isinstance(one.rule, CallerRule)]
 
 
 def path_of(operation: Operation, settled: Settled) -> str:
     return operation.path.format(
-        offer_id=settled.offer_id, notification_id=settled.notification_id, purpose=PURPOSE
+        offer_id=settled.offer_id,
+        notification_id=settled.notification_id,
+        job_id=settled.job_id,
+        purpose=PURPOSE,
     )
 
 
@@ -155,16 +159,25 @@ def issuer_for(person: Caller) -> Issuer:
     )
 
 
-async def present(stage: Stage, token: str) -> Response:
+async def present(
+    stage: Stage, token: str, method: str = "GET", path: str = "/api/v1/users/me"
+) -> Response:
     header = (b"authorization", b"Bearer " + token.encode())
-    return await stage.client.get("/api/v1/users/me", headers=[header])
+    return await stage.client.request(method, path, headers=[header])
 
 
-async def test_every_bad_token_gets_the_same_answer(database: Database, redis_url: str) -> None:
+@pytest.mark.parametrize("operation", GUARDED, ids=str)
+async def test_every_bad_token_gets_the_same_answer_everywhere(
+    operation: Operation, database: Database, redis_url: str
+) -> None:
     async with acting(settings_for(database, redis_url)) as stage:
-        tokens = bad_tokens(issuer_for(await stage.a_person()))
+        settled = await stage.a_settled_person()
         # A blank before a token is no part of it.
-        answers = [await present(stage, tokens[name]) for name in tokens if name != "leading blank"]
+        tokens = bad_tokens(issuer_for(settled.person))
+        tokens.pop("leading blank")
+        path, before = path_of(operation, settled), await stage.stored()
+        answers = [await present(stage, token, operation.method, path) for token in tokens.values()]
+        assert await stage.stored() == before
 
     assert len(answers) > 100
     assert len({str(timeless(problem(answer, 401, "invalid_token"))) for answer in answers}) == 1

@@ -101,7 +101,9 @@ async def test_the_description_names_every_error() -> None:
         document = (await client.get("/openapi.json")).json()
 
     responses = document["paths"]["/api/v1/payments"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "403", "413", "415", "422", "500", "503"}
+    assert set(responses) == {
+        *("200", "400", "401", "403", "408", "413", "414", "415", "422", "431", "500", "503")
+    }
     assert "404" in document["paths"]["/api/v1/offers/{offer_id}"]["get"]["responses"]
     assert "401" not in document["paths"]["/api/v1/act"]["get"]["responses"]
     problem = {"$ref": "#/components/schemas/Problem"}

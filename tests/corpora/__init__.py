@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 HERE = Path(__file__).parent
 
@@ -36,6 +37,21 @@ def odd_json() -> dict[str, bytes]:
 def bad_tokens(issuer: Issuer) -> dict[str, str]:
     """Return tokens by name, every one of which must be refused."""
     return {case["name"]: _token(case, issuer) for case in _read("bad_tokens.json")}
+
+
+def odd_ids() -> dict[str, str]:
+    """Return what no id, cursor or number of ours looks like, by name, encoded for an address."""
+    return {case["name"]: _segment(case) for case in _read("odd_ids.json")}
+
+
+def pan_variants() -> dict[str, tuple[str, str | None]]:
+    """
+    Return spellings of tax numbers by name, each with its one canonical form, or None: refused.
+
+    Canonical is what NFKC and trimming make of it, in upper case, provided that it is ASCII by then
+    and has the form of a number.
+    """
+    return {case["name"]: (case["text"], case["canonical"]) for case in _read("pan_variants.json")}
 
 
 def good_claims(issuer: Issuer) -> dict[str, Any]:
@@ -79,6 +95,12 @@ def _body(case: dict[str, Any]) -> bytes:
         times = int(case["times"])
         return (opening * times + middle + closing * times).encode()
     return str(case["text"]).encode()
+
+
+def _segment(case: dict[str, Any]) -> str:
+    return (
+        str(case["raw"]) if "raw" in case else quote(case["text"] * case.get("times", 1), safe="")
+    )
 
 
 def _token(case: dict[str, Any], issuer: Issuer) -> str:

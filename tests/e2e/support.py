@@ -19,6 +19,7 @@ from ecs.domain.people import USER_SCOPES
 from ecs.domain.principal import PrincipalKind
 from ecs.integrations.token_signer import TokenSigner
 from scripts.stack.stack import Stack
+from tests.api.routes_support import assert_described
 from tests.invariants import assert_invariants
 
 PATIENCE_SECONDS: Final = 30.0
@@ -27,6 +28,7 @@ API_PROGRAMS: Final = ("api-1", "api-2")
 WORKER_PROGRAMS: Final = ("rq-accounts-1", "rq-accounts-2")
 WRONG_ON_OUR_SIDE: Final = 500
 FINISHED: Final = ("succeeded", "failed")
+NGINX_ALONE: Final = (502, 504)
 
 T = TypeVar("T")
 # Days before now, signed cents, category.
@@ -219,7 +221,13 @@ async def outside(stack: Stack) -> AsyncIterator[Outside]:
     async with AsyncExitStack() as clients:
         http, *api = [
             await clients.enter_async_context(
-                httpx.AsyncClient(base_url=url, timeout=30, limits=limits, trust_env=False)
+                httpx.AsyncClient(
+                    base_url=url,
+                    timeout=30,
+                    limits=limits,
+                    trust_env=False,
+                    event_hooks={"response": [_assert_described]},
+                )
             )
             for url in urls
         ]
@@ -309,6 +317,12 @@ def parent_of(process: Path) -> str:
 def kill_all(pids: Iterable[int], number: int) -> None:
     for pid in pids:
         os.kill(pid, number)
+
+
+async def _assert_described(answer: httpx.Response) -> None:
+    """Hold every answer of an instance against the API's description."""
+    if answer.status_code not in NGINX_ALONE:
+        await assert_described(answer)
 
 
 def _identified(request_id: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from ecs.api.access import AnyUser, Public
 from ecs.api.deps import Acceptance, Auth, Consents, Credit
 from ecs.api.problem import problem_responses
 from ecs.api.routing import EcsRoute
-from ecs.api.schemas.auth import MeOut, Registration, TokenOut, UserOut
+from ecs.api.schemas.auth import MeOut, Registration, TokenErrorOut, TokenOut, UserOut
 from ecs.api.token_request import FORM, PasswordGrant, read_token_request
 
 router = APIRouter(tags=["identity"], route_class=EcsRoute)
@@ -42,8 +42,8 @@ TOKEN_FORM: Final[dict[str, Any]] = {
     dependencies=[Public()],
     openapi_extra=TOKEN_FORM,
     responses={
-        400: {"description": "RFC 6749 section 5.2: error, error_description"},
-        401: {"description": "RFC 6749 section 5.2: invalid_client"},
+        400: {"model": TokenErrorOut, "description": "Refused: RFC 6749 section 5.2"},
+        401: {"model": TokenErrorOut, "description": "invalid_client: RFC 6749 section 5.2"},
     },
 )
 async def issue_token(request: Request, response: Response, auth: Auth) -> TokenOut:

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 
 from ecs.api.access import Public, UserWith
 from ecs.api.deps import Consents, RequestId
@@ -11,10 +11,14 @@ from ecs.api.problem import problem_responses
 from ecs.api.routing import EcsRoute
 from ecs.api.schemas.common import EmptyBody
 from ecs.api.schemas.consents import ConsentIn, ConsentOut, ConsentsOut, ConsentTextOut
-from ecs.domain.consents import LOCALE_DEFAULT
+from ecs.domain.consents import LOCALE_DEFAULT, Purpose
 from ecs.wire.forms import StrictUuid
 
 router = APIRouter(prefix="/api/v1/consents", tags=["consents"], route_class=EcsRoute)
+
+
+# Any text: an unknown purpose is an address where nothing is.
+PurposeInPath = Annotated[str, Path(examples=[Purpose.EMOTION_CREDIT_DECISION.value])]
 
 
 @router.post(
@@ -55,7 +59,7 @@ async def list_consents(
 
 @router.delete("/{purpose}", status_code=204)
 async def withdraw(
-    purpose: str,
+    purpose: PurposeInPath,
     user_id: Annotated[UUID, UserWith("consents:write")],
     consents: Consents,
     request_id: RequestId,
@@ -73,7 +77,10 @@ async def withdraw(
 
 @router.get("/texts/{purpose}", dependencies=[Public()])
 async def get_text(
-    purpose: str, consents: Consents, locale: str = LOCALE_DEFAULT, version: str | None = None
+    purpose: PurposeInPath,
+    consents: Consents,
+    locale: str = LOCALE_DEFAULT,
+    version: str | None = None,
 ) -> ConsentTextOut:
     """Show the words to agree to, in one locale, of one version or the newest."""
     words = consents.get_text(consents.get_purpose(purpose), locale=locale, version=version)

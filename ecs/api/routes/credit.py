@@ -1,17 +1,24 @@
 """Credit over HTTP."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 
 from ecs.api.access import UserWith
 from ecs.api.deps import Acceptance, Credit, RequestId
+from ecs.api.links import link
 from ecs.api.problem import problem_responses
 from ecs.api.routing import EcsRoute
 from ecs.api.schemas.common import EmptyBody, Page, Paging, page
 from ecs.api.schemas.credit import AcceptanceOut, AccountOut, DecisionOut
 from ecs.wire.forms import StrictUuid
+
+DECISION_LINKS: Final = {
+    "see": link("get", "/api/v1/credit/offers/{offer_id}", offer_id="id"),
+    "accept": link("post", "/api/v1/credit/offers/{offer_id}/accept", offer_id="id"),
+}
+JOB_LINKS: Final = {"follow": link("get", "/api/v1/jobs/{job_id}", job_id="job_id")}
 
 router = APIRouter(prefix="/api/v1/credit", tags=["credit"], route_class=EcsRoute)
 
@@ -20,7 +27,12 @@ router = APIRouter(prefix="/api/v1/credit", tags=["credit"], route_class=EcsRout
     "/apply",
     status_code=201,
     responses={
-        200: {"model": DecisionOut, "description": "The offer that is active already"},
+        200: {
+            "model": DecisionOut,
+            "description": "The offer that is active already",
+            "links": DECISION_LINKS,
+        },
+        201: {"links": DECISION_LINKS},
         **problem_responses(409),
     },
 )
@@ -54,7 +66,11 @@ async def get_offer(
     return DecisionOut.of(await credit.get_offer(user_id=user_id, offer_id=offer_id))
 
 
-@router.post("/offers/{offer_id}/accept", status_code=202, responses=problem_responses(409))
+@router.post(
+    "/offers/{offer_id}/accept",
+    status_code=202,
+    responses={202: {"links": JOB_LINKS}, **problem_responses(409)},
+)
 async def accept_offer(
     offer_id: StrictUuid,
     user_id: Annotated[UUID, UserWith("offers:accept")],

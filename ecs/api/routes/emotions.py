@@ -40,7 +40,7 @@ async def summarise(
     user_id: Annotated[UUID, UserWith("emotions:read")],
     emotions: Emotions,
     days: Annotated[
-        int, BeforeValidator(whole_number(DAYS_MAX)), Query(ge=1, le=DAYS_MAX)
+        int, Query(ge=1, le=DAYS_MAX), BeforeValidator(whole_number(DAYS_MAX))
     ] = DAYS_DEFAULT,
 ) -> MoodSummaryOut:
     """Show the caller's own mood of the last days, by UTC day, today included."""

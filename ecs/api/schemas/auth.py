@@ -1,10 +1,10 @@
 """JSON shapes of identity."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StrictStr
+from pydantic import AfterValidator, Field, JsonValue, StrictStr
 from pydantic_core import PydanticCustomError
 
 from ecs.api.schemas.common import Answer, PersonName
@@ -13,10 +13,19 @@ from ecs.api.schemas.credit import AccountOut, DecisionOut
 from ecs.domain.consents import Consent
 from ecs.domain.credit.agreements import CreditAccount, CreditOffer
 from ecs.domain.email_address import CHARACTERS_MAX, canonical_email
-from ecs.domain.passwords import ADVICE, find_password_fault
+from ecs.domain.passwords import ADVICE, BYTES_MAX, BYTES_MIN, find_password_fault
+from ecs.domain.passwords import CHARACTERS_MAX as PASSWORD_CHARACTERS_MAX
 from ecs.domain.people import User
 from ecs.services.auth_service import IssuedToken
 from ecs.wire.forms import Body, Instant
+
+# The rule counts bytes and this counts characters: what it lets through may still be refused.
+PASSWORD_FORM: Final[dict[str, JsonValue]] = {
+    "format": "password",
+    "minLength": -(-BYTES_MIN // 4),
+    "maxLength": PASSWORD_CHARACTERS_MAX,
+    "description": f"{BYTES_MIN} to {BYTES_MAX} bytes of UTF-8, and not a common one",
+}
 
 
 def _check_email(address: str) -> str:
@@ -35,10 +44,14 @@ def _check_password(password: str) -> str:
     return password
 
 
-EmailAddress = Annotated[StrictStr, Field(max_length=CHARACTERS_MAX), AfterValidator(_check_email)]
+EmailAddress = Annotated[
+    StrictStr,
+    Field(max_length=CHARACTERS_MAX, json_schema_extra={"format": "email", "minLength": 3}),
+    AfterValidator(_check_email),
+]
 Password = Annotated[
     StrictStr,
-    Field(repr=False, json_schema_extra={"format": "password"}),
+    Field(repr=False, json_schema_extra=PASSWORD_FORM),
     AfterValidator(_check_password),
 ]
 
@@ -108,3 +121,10 @@ class TokenOut(Answer):
             expires_in=token.expires_in,
             scope=" ".join(sorted(token.scopes)),
         )
+
+
+class TokenErrorOut(Answer):
+    """A token request refused, in the form of RFC 6749 section 5.2."""
+
+    error: str
+    error_description: str

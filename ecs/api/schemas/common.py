@@ -41,6 +41,8 @@ Item = TypeVar("Item", bound=Identified)
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100
 UUID_BYTES: Final = 16
+# 16 bytes in base64url: the last character carries only two bits.
+CURSOR_PATTERN: Final = r"^[A-Za-z0-9_-]{21}[AQgw]$"
 AMOUNT_PATTERN: Final = r"^-?[0-9]{1,12}\.[0-9]{2}$"
 RATE_PATTERN: Final = r"^-?[0-9]+\.[0-9]{6}$"
 _AMOUNT: Final = re.compile(AMOUNT_PATTERN[1:-1])
@@ -130,7 +132,10 @@ def _check_name(name: str) -> str:
 
 
 PersonName = Annotated[
-    StrictStr, Field(max_length=200), AfterValidator(plain_text), AfterValidator(_check_name)
+    StrictStr,
+    Field(max_length=200, json_schema_extra={"minLength": 1}),
+    AfterValidator(plain_text),
+    AfterValidator(_check_name),
 ]
 """A person's full name, 1 to 200 characters."""
 
@@ -163,12 +168,13 @@ class PageRequest:
 
 def page_request(
     limit: Annotated[
-        int, BeforeValidator(whole_number(LIMIT_MAX)), Query(ge=1, le=LIMIT_MAX)
+        int, Query(ge=1, le=LIMIT_MAX), BeforeValidator(whole_number(LIMIT_MAX))
     ] = LIMIT_DEFAULT,
     after: Annotated[
         str | None,
-        AfterValidator(lambda cursor: None if cursor is None else _check_cursor(cursor)),
         Query(description="The next_cursor of the page before.", max_length=64),
+        AfterValidator(lambda cursor: None if cursor is None else _check_cursor(cursor)),
+        WithJsonSchema({"type": "string", "pattern": CURSOR_PATTERN}),
     ] = None,
 ) -> PageRequest:
     """Return what ``?limit=`` and ``?after=`` ask for."""
