@@ -33,9 +33,5 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-m", "scripts.healthy", "--answers", "8000"]
-# The flags are those of scripts/stack/programs.py; Nginx alone reaches the port.
-CMD ["python", "-m", "uvicorn", "ecs.api.asgi:create", "--factory", \
-     "--host", "0.0.0.0", "--port", "8000", \
-     "--loop", "uvloop", "--http", "httptools", "--timeout-keep-alive", "75", \
-     "--timeout-graceful-shutdown", "25", "--limit-concurrency", "1000", "--backlog", "512", \
-     "--no-server-header", "--forwarded-allow-ips", "*", "--no-access-log"]
+# Nginx alone reaches the port, so what it says of the client's address is believed.
+CMD ["python", "-m", "ecs.api", "--host", "0.0.0.0", "--port", "8000", "--forwarded-allow-ips", "*"]

@@ -14,7 +14,7 @@ from ecs.config import Settings
 from scripts.stack import configuration
 from scripts.stack.place import CHECKOUT, Place
 from scripts.stack.ports import NAMES
-from scripts.stack.programs import API_FLAGS, Layout, Program, all_programs
+from scripts.stack.programs import Layout, Program, all_programs
 from scripts.stack.settings import application_environment
 
 Compose = dict[str, Any]
@@ -291,18 +291,6 @@ def _door_problems(services: dict[str, Any], port: str, nginx: str) -> list[str]
         "published elsewhere": services["nginx"]["ports"] == [f"80:{inside}"],
     }
     return [f"nginx: {fact}" for fact, is_right in facts.items() if not is_right]
-
-
-def flags_of(command: list[str]) -> set[tuple[str, str]]:
-    """Uvicorn's flags, but for where it listens and whom it believes."""
-    words = iter(command[command.index("--factory") + 1 :])
-    lonely = {"--no-server-header", "--no-access-log"}
-    found = {(word, "" if word in lonely else next(words)) for word in words}
-    return {pair for pair in found if pair[0] not in {"--host", "--port", "--forwarded-allow-ips"}}
-
-
-def native_flags() -> set[tuple[str, str]]:
-    return flags_of(["--factory", *API_FLAGS.split()])
 
 
 def directives(text: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What uvicorn starts: ``uvicorn ecs.api.asgi:create --factory``."""
+"""What ``python -m ecs.api`` lets uvicorn start: the application, by this process's settings."""
 
 from fastapi import FastAPI
 

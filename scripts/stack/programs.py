@@ -13,11 +13,6 @@ from scripts.stack.place import CHECKOUT, Place
 
 Group = Literal["services", "application", "door"]
 SERVICE_NAMES: Final = ("postgres", "redis", "epmd", "rabbitmq", "mail-sink")
-API_FLAGS: Final = (
-    "--loop uvloop --http httptools --timeout-keep-alive 75 --timeout-graceful-shutdown 25 "
-    "--limit-concurrency 1000 --backlog 512 --no-server-header --forwarded-allow-ips 127.0.0.1 "
-    "--no-access-log"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,11 +184,11 @@ def _mail_sink(layout: Layout) -> Program:
 def _application(layout: Layout) -> list[Program]:
     environment = settings.application_environment(layout.place, layout.ports)
     python = partial(_python, environment=environment | {"PYTHONUNBUFFERED": "1"})
-    api = "-m uvicorn ecs.api.asgi:create --factory --host 127.0.0.1"
+    api = "-m ecs.api --host 127.0.0.1 --forwarded-allow-ips 127.0.0.1 --port"
     database, both = ("postgres",), ("postgres", "redis")
     return [
-        python("api-1", f"{api} --port {layout.ports['api-1']} {API_FLAGS}", needs=()),
-        python("api-2", f"{api} --port {layout.ports['api-2']} {API_FLAGS}", needs=()),
+        python("api-1", f"{api} {layout.ports['api-1']}", needs=()),
+        python("api-2", f"{api} {layout.ports['api-2']}", needs=()),
         python("outbox-relay", "-m workers.outbox_relay", needs=database),
         python("emotions-consumer", "-m workers.emotions_consumer", needs=("postgres", "rabbitmq")),
         python("rq-accounts-1", "-m workers.rq_worker accounts", needs=both),

@@ -28,10 +28,7 @@ PASSWORD: Final = "an unspoken lake at dawn"
 SECRET: Final = "s3cr3t-of-the-feed"
 AMOUNT: Final = "-234.56"
 RUNNING: Final = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
-COMMAND: Final = (
-    *("-m", "uvicorn", "ecs.api.asgi:create", "--factory", "--host", "127.0.0.1", "--port", "0"),
-    *("--no-access-log", "--no-server-header"),
-)
+COMMAND: Final = ("-m", "ecs.api", "--host", "127.0.0.1", "--port", "0")
 
 
 class Log:

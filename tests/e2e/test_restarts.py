@@ -37,8 +37,6 @@ EVENTS: Final = 300
 SERVED_SECONDS_MAX: Final = 60
 STOP_SECONDS_MAX: Final = 30
 JOB_STOP_SECONDS_MAX: Final = 45
-# uvicorn finishes, then dies of the signal it was sent, as a shell expects it of a child.
-ENDINGS: Final = dict.fromkeys(API_PROGRAMS, "terminated by SIGTERM")
 
 
 @pytest.fixture
@@ -145,7 +143,7 @@ async def _stopped_in_time(ecs: Outside, program: str) -> None:
     await asyncio.to_thread(ecs.stack.start_program, program)
     (ending,) = _endings(ecs, program)[len(before) :]
     log.info("%s stopped in %.1f s: %s", program, seconds, ending)
-    assert ending == ENDINGS.get(program, "exit status 0")
+    assert ending == "exit status 0"
     assert seconds < (JOB_STOP_SECONDS_MAX if program.startswith("rq-") else STOP_SECONDS_MAX)
 
 

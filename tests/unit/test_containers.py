@@ -177,9 +177,12 @@ class TestTheSameSystem:
             queues = {c[3] for c in commands if "workers.rq_worker" in c}
             assert queues == set(QUEUES)
 
-    def test_the_image_starts_the_api_with_the_native_flags(self) -> None:
-        flags = containers.flags_of(containers.api_command())
-        assert flags == containers.native_flags()
+    def test_the_image_starts_the_api_as_the_native_stack_does(self, tmp_path: Path) -> None:
+        native = containers.native_programs(tmp_path)["api-1"]
+        where = {"--host", "--port", "--forwarded-allow-ips"}
+        for command in (containers.api_command(), list(native.command)):
+            assert command[1:3] == ["-m", "ecs.api"]
+            assert set(command[3::2]) == where  # All else is said once, in ecs/api/__main__.py.
         assert "command" not in compose("prod")["services"]["api"]
 
     def test_the_image_knows_its_own_port_by_one_name(self) -> None:

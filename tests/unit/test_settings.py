@@ -87,7 +87,7 @@ COMPOSE_ONLY: Final = re.compile(r"POSTGRES_|REDIS_PASSWORD$")
 SENTENCE: Final = re.compile(r"^[A-Z_]+ (?:must be|is missing: it must be) .+, e\.g\. .+$")
 PUBLISHED: Final = re.compile(r"(?:JWT_SECRET|CLIENT_SECRET_KEY)(?:=|:\s*\$\{\w+:-)([^}\s]+)")
 ENTRY_POINTS: Final = {
-    "uvicorn": ["uvicorn", "ecs.api.asgi:create", "--factory", "--port", "0"],
+    "ecs.api": ["ecs.api", "--port", "0"],
     "alembic": ["alembic", "current"],
     "workers.rq_worker": ["workers.rq_worker", "accounts"],
     "scripts.create_client": ["scripts.create_client", "--name=a", "--scopes=emotions:ingest"],
@@ -337,7 +337,7 @@ class TestProcesses:
         [("JWT_SECRET", WEAK_KEYS["short"]), ("JWT_SECRET", ""), ("DEBUG", "true")],
     )
     def test_no_weakness_starts_in_production(self, variable: str, value: str) -> None:
-        process = start(ENTRY_POINTS["uvicorn"], ENOUGH | {variable: value})
+        process = start(ENTRY_POINTS["ecs.api"], ENOUGH | {variable: value})
         assert process.returncode == 1
         assert process.stderr.startswith(f"ecs: {variable} must be ")
         assert value in {"", "true"} or value not in process.stderr
