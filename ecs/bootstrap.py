@@ -1,6 +1,6 @@
 """The composition root: the one place that knows how the parts fit together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,7 +42,7 @@ from ecs.services.jobs_service import JobsService
 from ecs.services.maintenance_service import MaintenanceService
 from ecs.services.notifications_service import NotificationsService
 from ecs.services.outbox_service import OutboxService
-from ecs.services.ports import Mailer
+from ecs.services.ports import Mailer, Probe
 from ecs.services.readiness_service import ReadinessService
 from ecs.services.replay_service import ReplayService
 from ecs.services.transactions_service import TransactionsService
@@ -170,13 +170,7 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
                     NotificationWritten.kind: notifications.give_up,
                 },
             ),
-            readiness=ReadinessService(
-                vital={"postgresql": _database_probe(engine)},
-                others={
-                    "redis": ping_redis,
-                    "rabbitmq": rabbitmq_probe(settings.rabbitmq.host, settings.rabbitmq.port),
-                },
-            ),
+            readiness=_readiness(settings, engine, ping_redis),
             replays=ReplayService(
                 unit_of_work=unit_of_work, decide=calculator.decide, policy=calculator.policy
             ),
@@ -240,7 +234,17 @@ def _credit(
     )
 
 
-def _database_probe(engine: AsyncEngine) -> Callable[[], Awaitable[bool]]:
+def _readiness(settings: Settings, engine: AsyncEngine, ping_redis: Probe) -> ReadinessService:
+    return ReadinessService(
+        vital={"postgresql": _database_probe(engine)},
+        others={
+            "redis": ping_redis,
+            "rabbitmq": rabbitmq_probe(settings.rabbitmq.host, settings.rabbitmq.port),
+        },
+    )
+
+
+def _database_probe(engine: AsyncEngine) -> Probe:
     async def ask() -> bool:
         async with engine.connect() as connection:
             return await schema.is_current(connection)

@@ -9,9 +9,10 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ecs.domain.consents import Purpose
-from ecs.domain.credit.emotional_history import EmotionalFacts, EmotionalHistory
+from ecs.domain.credit.emotional_history import EmotionalFacts
 from ecs.domain.credit.history import TransactionHistory
 from ecs.domain.period import Window
+from ecs.repositories.histories import emotional_history, transaction_history
 
 # One statement, one row: each window comes back as columns.
 _MONEY: Final = """
@@ -97,26 +98,12 @@ async def read_applicant_file(
     return ApplicantFile(
         now=row.now,
         user_created_at=row.created_at,
-        history=TransactionHistory(
-            ids=tuple(row.ids),
-            occurred_at=tuple(row.occurred_at),
-            amounts_minor=tuple(row.amounts_minor),
-            categories=tuple(row.categories),
-        ),
+        history=transaction_history(row),
         emotion=_emotional_facts(row, days=mood.days) if mood else None,
     )
 
 
 def _emotional_facts(row: Row[Any], *, days: int) -> EmotionalFacts:
     return EmotionalFacts(
-        consent_ids=tuple(row.consent_ids),
-        history=EmotionalHistory(
-            event_ids=tuple(row.event_ids),
-            client_ids=tuple(row.event_client_ids),
-            captured_at=tuple(row.captured_at),
-            emotions=tuple(row.emotions),
-            confidences=tuple(row.confidences),
-            valences=tuple(row.valences),
-        ),
-        window_days=days,
+        consent_ids=tuple(row.consent_ids), history=emotional_history(row), window_days=days
     )

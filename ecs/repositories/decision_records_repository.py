@@ -6,9 +6,8 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ecs.domain.credit.emotional_history import EmotionalHistory
-from ecs.domain.credit.history import TransactionHistory
 from ecs.domain.credit.replay import RecordedDecision
+from ecs.repositories.histories import emotional_history, transaction_history
 
 # Whoever was forgotten has no offers left: an assessment can be asked for by its own id, too.
 _FIND: Final = text("""
@@ -24,7 +23,7 @@ CROSS JOIN LATERAL (
 ) t
 CROSS JOIN LATERAL (
     SELECT coalesce(array_agg(event_id), '{}') AS event_ids,
-           coalesce(array_agg(client_id), '{}') AS client_ids,
+           coalesce(array_agg(client_id), '{}') AS event_client_ids,
            coalesce(array_agg(captured_at), '{}') AS captured_at,
            coalesce(array_agg(emotion_primary), '{}') AS emotions,
            coalesce(array_agg(emotion_confidence), '{}') AS confidences,
@@ -53,20 +52,8 @@ def _recorded(row: Row[Any]) -> RecordedDecision:
         assessment_id=row.id,
         request_id=row.request_id,
         record=_whole(row),
-        history=TransactionHistory(
-            ids=tuple(row.ids),
-            occurred_at=tuple(row.occurred_at),
-            amounts_minor=tuple(row.amounts_minor),
-            categories=tuple(row.categories),
-        ),
-        emotional_history=EmotionalHistory(
-            event_ids=tuple(row.event_ids),
-            client_ids=tuple(row.client_ids),
-            captured_at=tuple(row.captured_at),
-            emotions=tuple(row.emotions),
-            confidences=tuple(row.confidences),
-            valences=tuple(row.valences),
-        ),
+        history=transaction_history(row),
+        emotional_history=emotional_history(row),
     )
 
 

@@ -5,17 +5,13 @@ import json
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator
 from typing import Final
-
-import pytest
 
 from scripts.demo.outcomes import Outcome, documented
 from scripts.demo.report import WIDTH, table
 from scripts.demo.roles import ROLES
-from scripts.stack.place import CHECKOUT
-from scripts.stack.stack import Stack
-from tests.e2e.support import Outside, outside
+from tests.commands import run
+from tests.e2e.support import Outside
 
 SECONDS_MAX: Final = 60
 OUR_WORDS: Final = frozenset(
@@ -23,12 +19,6 @@ OUR_WORDS: Final = frozenset(
 )
 
 log = logging.getLogger(__name__)
-
-
-@pytest.fixture
-async def ecs(stack: Stack) -> AsyncIterator[Outside]:
-    async with outside(stack) as ecs:
-        yield ecs
 
 
 class TestTheDemo:
@@ -59,16 +49,5 @@ class TestTheDemo:
 
 async def _demo(ecs: Outside, *words: str) -> str:
     """Run the demo; return what it printed into the pipe."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "scripts.demo", "--stack", str(ecs.stack.public), *words),
-        cwd=CHECKOUT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        printed, complaints = await asyncio.wait_for(process.communicate(), SECONDS_MAX)
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == 0, f"{printed.decode()}\n{complaints.decode()}"
-    return printed.decode()
+    demo = ("-m", "scripts.demo", "--stack", str(ecs.stack.public))
+    return (await run(sys.executable, *demo, *words, seconds=SECONDS_MAX)).printed

@@ -12,15 +12,11 @@ import re
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
 from scripts.stack.place import CHECKOUT
-from scripts.stack.stack import Stack
-from tests.e2e.support import API_PROGRAMS, Outside, outside
+from tests.e2e.support import API_PROGRAMS, Outside
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +25,6 @@ EXAMPLES: Final = os.environ.get("ECS_FUZZ_EXAMPLES", "30")
 REQUESTS_MIN: Final = 1_000
 REQUEST_SECONDS_MAX: Final = 20
 CONFIGURATION: Final = Path(__file__).parent / "description" / "schemathesis.toml"
-
-
-@pytest.fixture
-async def ecs(stack: Stack) -> AsyncIterator[Outside]:
-    async with outside(stack) as ecs:
-        yield ecs
 
 
 async def test_is_true_of_every_answer_that_a_machine_can_provoke(

@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from scripts.stack.place import CHECKOUT, Place
+from tests.commands import run
 from tests.documents import Block, blocks, runnable
 
 SECONDS_MAX: Final = 240
@@ -106,18 +107,9 @@ def _counts(said: str) -> tuple[list[int], list[int]]:
 
 
 async def _typed(script: str, *, folder: Path) -> str:
-    bash = await asyncio.create_subprocess_exec(
-        *("bash", "-c", PREAMBLE + script),
-        cwd=folder,
-        env={name: value for name, value in os.environ.items() if name.isupper()}
-        | {"PATH": f"/usr/sbin:{os.environ['PATH']}", "DOCUMENT": ""},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        printed, complaints = await asyncio.wait_for(bash.communicate(), SECONDS_MAX)
-    finally:
-        if bash.returncode is None:
-            bash.kill()
-    assert bash.returncode == 0, f"{complaints.decode()}\n{printed.decode()}"
-    return printed.decode()
+    words = {name: value for name, value in os.environ.items() if name.isupper()}
+    words |= {"PATH": f"/usr/sbin:{os.environ['PATH']}", "DOCUMENT": ""}
+    typed = PREAMBLE + script
+    return (
+        await run("bash", "-c", typed, seconds=SECONDS_MAX, folder=folder, environment=words)
+    ).printed

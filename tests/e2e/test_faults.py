@@ -21,7 +21,6 @@ import pytest
 import redis.asyncio
 
 from scripts.stack.place import CHECKOUT
-from scripts.stack.stack import Stack
 from tests.e2e.support import (
     API_PROGRAMS,
     WORKER_PROGRAMS,
@@ -29,7 +28,6 @@ from tests.e2e.support import (
     Person,
     at_most,
     kill_all,
-    outside,
     until,
 )
 
@@ -40,12 +38,6 @@ SLOW_SECONDS: Final = 8
 KILL_ROUNDS, RELAYS, ACCEPTS_A_ROUND = 10, 3, 6
 ACCEPT_MS_MAX: Final = 300
 RECOVERY_SECONDS_MAX: Final = 15
-
-
-@pytest.fixture
-async def ecs(stack: Stack) -> AsyncIterator[Outside]:
-    async with outside(stack) as ecs:
-        yield ecs
 
 
 class TestAWorkerKilledInAJob:

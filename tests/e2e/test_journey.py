@@ -6,7 +6,6 @@ import logging
 import math
 import statistics
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -16,7 +15,6 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from scripts.stack.stack import Stack
 from tests.e2e.support import (
     API_PROGRAMS,
     WORKER_PROGRAMS,
@@ -25,7 +23,6 @@ from tests.e2e.support import (
     Row,
     bad_month,
     good_month,
-    outside,
     until,
 )
 
@@ -42,12 +39,6 @@ BANDS: Final = (
 )
 MICRO: Final = Decimal("0.000001")
 CENT: Final = Decimal("0.01")
-
-
-@pytest.fixture
-async def ecs(stack: Stack) -> AsyncIterator[Outside]:
-    async with outside(stack) as ecs:
-        yield ecs
 
 
 class TestTheJourney:

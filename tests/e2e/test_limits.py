@@ -8,7 +8,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,8 @@ from typing import Any, Final
 
 import pytest
 
-from scripts.stack.stack import Stack
 from tests.corpora import Issuer, bad_tokens, hostile_json, odd_ids
-from tests.e2e.support import API_PROGRAMS, Outside, outside
+from tests.e2e.support import API_PROGRAMS, Outside
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +52,6 @@ class Answer:
         assert problem["request_id"] == self.headers["x-request-id"]
         code: str = problem["code"]
         return code
-
-
-@pytest.fixture
-async def ecs(stack: Stack) -> AsyncIterator[Outside]:
-    async with outside(stack) as ecs:
-        yield ecs
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -15,19 +15,12 @@ from uuid import UUID
 import pytest
 
 from scripts.stack.processes import send
-from scripts.stack.stack import Stack
-from tests.e2e.support import Outside, Person, kill_all, outside, until
+from tests.e2e.support import Outside, Person, kill_all, until
 
 log = logging.getLogger(__name__)
 
 WORKER, SINK, RELAY = "rq-mail", "mail-sink", "outbox-relay"
 LEASE_SECONDS: Final = 45
-
-
-@pytest.fixture
-async def ecs(stack: Stack) -> AsyncIterator[Outside]:
-    async with outside(stack) as ecs:
-        yield ecs
 
 
 def mails_to(ecs: Outside, person: Person) -> list[Path]:

@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from scripts.stack.stack import Stack
 from tests.e2e.support import (
     API_PROGRAMS,
     Outside,
@@ -20,7 +19,6 @@ from tests.e2e.support import (
     at_most,
     bad_month,
     good_month,
-    outside,
     until,
 )
 
@@ -30,12 +28,6 @@ CROWD: Final = 50
 # Each holds a connection of its process while it waits; together they leave the pools some.
 QUEUE: Final = 12
 TRIALS: Final = 40
-
-
-@pytest.fixture
-async def ecs(stack: Stack) -> AsyncIterator[Outside]:
-    async with outside(stack) as ecs:
-        yield ecs
 
 
 class TestParallelApplies:

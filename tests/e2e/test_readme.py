@@ -1,21 +1,17 @@
 """The README's journey, typed as it stands."""
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-import pytest
-
 from scripts.demo_people import PERSONAS, transactions_of
 from scripts.stack.place import CHECKOUT
-from scripts.stack.stack import Stack
+from tests.commands import run
 from tests.documents import blocks
-from tests.e2e.support import Outside, outside
+from tests.e2e.support import Outside
 
 README: Final = CHECKOUT / "README.md"
 PASSWORD: Final = "a demo person's password"
@@ -26,12 +22,6 @@ A_MOMENT: Final = """
 until curl "$URL$(json "['status_url']" < .stack/accepted.json)" \
   -H "Authorization: Bearer $TOKEN" | grep -q succeeded; do :; done
 """
-
-
-@pytest.fixture
-async def ecs(stack: Stack) -> AsyncIterator[Outside]:
-    async with outside(stack) as ecs:
-        yield ecs
 
 
 class TestTheReadme:
@@ -96,19 +86,8 @@ async def _another_steady_person(ecs: Outside) -> dict[str, str]:
 
 async def _typed(script: str, *, folder: Path) -> dict[int, str]:
     """Run the script and return what each numbered step printed."""
-    bash = await asyncio.create_subprocess_exec(
-        *("bash", "-euo", "pipefail", "-c", script),
-        cwd=folder,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        printed, complaints = await asyncio.wait_for(bash.communicate(), SECONDS_MAX)
-    finally:
-        if bash.returncode is None:
-            bash.kill()
-    assert bash.returncode == 0, complaints.decode()
-    _, *parts = re.split(r"^=== (\d+)$", printed.decode(), flags=re.MULTILINE)
+    said = await run("bash", "-euo", "pipefail", "-c", script, seconds=SECONDS_MAX, folder=folder)
+    _, *parts = re.split(r"^=== (\d+)$", said.printed, flags=re.MULTILINE)
     return {int(number): text for number, text in zip(parts[::2], parts[1::2], strict=True)}
 
 

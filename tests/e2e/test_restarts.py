@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from scripts.stack.restarting import restart
-from scripts.stack.stack import Stack
 from tests.e2e.emotions_support import an_event, devices_of, ids
 from tests.e2e.support import (
     API_PROGRAMS,
@@ -22,7 +21,6 @@ from tests.e2e.support import (
     Outside,
     Person,
     at_most,
-    outside,
     transactions,
     until,
 )
@@ -37,12 +35,6 @@ EVENTS: Final = 300
 SERVED_SECONDS_MAX: Final = 60
 STOP_SECONDS_MAX: Final = 30
 JOB_STOP_SECONDS_MAX: Final = 45
-
-
-@pytest.fixture
-async def ecs(stack: Stack) -> AsyncIterator[Outside]:
-    async with outside(stack) as ecs:
-        yield ecs
 
 
 class TestRollingRestart:

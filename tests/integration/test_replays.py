@@ -1,6 +1,5 @@
 """Recorded decisions, decided again by whoever has to defend them."""
 
-import asyncio
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +13,6 @@ from ecs.domain.credit.agreements import CreditOffer
 from ecs.domain.credit.replay import MoodSource, Verdict
 from ecs.domain.transactions import IncomingTransaction
 from ecs.services.exceptions import OfferNotFound
-from scripts.stack.place import CHECKOUT
 from tests.builders import (
     CLIENT_SECRET_KEY,
     JWT_SECRET,
@@ -28,9 +26,9 @@ from tests.builders import (
     good_month,
     thin_month,
 )
+from tests.commands import Said, run
 from tests.unit.domain.credit import people
 
-Said = tuple[int | None, str, str]
 Month = Callable[[UUID, datetime], list[IncomingTransaction]]
 
 
@@ -160,11 +158,10 @@ class TestExplain:
     """``make explain``, as an operator runs it."""
 
     async def explained(self, database: Database, redis_url: str, decision: object) -> Said:
-        """Run the command with the owner's settings; return its exit code and what it printed."""
-        process = await asyncio.create_subprocess_exec(
+        """Run the command with the owner's settings."""
+        return await run(
             *(sys.executable, "-m", "scripts.explain_decision", "--offer", str(decision)),
-            cwd=CHECKOUT,
-            env={
+            environment={
                 "ENVIRONMENT": "test",
                 "DB_URL": database.app_url,
                 "DB_OWNER_URL": database.owner_url,
@@ -172,18 +169,15 @@ class TestExplain:
                 "JWT_SECRET": JWT_SECRET,
                 "CLIENT_SECRET_KEY": CLIENT_SECRET_KEY,
             },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
 
     async def test_shows_how_a_decision_came_about_and_that_it_comes_out_again(
         self, ecs: Application, database: Database, redis_url: str
     ) -> None:
         offer = await a_decision(ecs, database)
-        code, out, err = await self.explained(database, redis_url, offer.id)
-        assert (code, err) == (0, "")
+        said = await self.explained(database, redis_url, offer.id)
+        out = said.printed
+        assert said.err == ""
         assert out.startswith("OFFERED on ")
         record = offer.assessment.record
         assert f"limit {offer.credit_limit} = base" in out
@@ -200,8 +194,7 @@ class TestExplain:
         self, ecs: Application, database: Database, redis_url: str
     ) -> None:
         offer = await a_decision(ecs, database, month=thin_month, mood=None)
-        code, out, _ = await self.explained(database, redis_url, offer.id)
-        assert code == 0
+        out = (await self.explained(database, redis_url, offer.id)).printed
         assert out.startswith("REFERRED on ")
         assert "R11: " in out
         assert "next: " in out
@@ -211,13 +204,16 @@ class TestExplain:
     ) -> None:
         offer = await a_decision(ecs, database)
         await owner.execute("DELETE FROM transactions")
-        code, out, _ = await self.explained(database, redis_url, offer.id)
-        assert code == 1
-        assert "impossible: transactions it was made from are gone" in out
+        said = await self.explained(database, redis_url, offer.id)
+        assert said.code == 1
+        assert "impossible: transactions it was made from are gone" in said.out
 
     async def test_says_that_there_is_no_such_decision(
         self, database: Database, redis_url: str
     ) -> None:
-        code, out, err = await self.explained(database, redis_url, uuid4())
-        assert (code, out) == (1, "")
-        assert err.strip() == "There is no decision with this id, as an offer or as an assessment."
+        said = await self.explained(database, redis_url, uuid4())
+        assert (said.code, said.out) == (1, "")
+        assert (
+            said.err.strip()
+            == "There is no decision with this id, as an offer or as an assessment."
+        )
