@@ -121,4 +121,4 @@ def _slope_a_day(history: EmotionalHistory, weights: tuple[float, ...]) -> float
 
 
 def _ticks(duration: timedelta) -> float:
-    return math.ldexp(duration // MICROSECOND, TICK_EXPONENT)
+    return math.ldexp(duration / MICROSECOND, TICK_EXPONENT)

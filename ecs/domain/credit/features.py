@@ -59,6 +59,11 @@ class MonthlyFlows:
     debt_payments: float
     essentials: float
 
+    @property
+    def free(self) -> float:
+        """What debt payments and essentials leave of the income."""
+        return max(self.inflow - self.debt_payments - self.essentials, 0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
@@ -156,7 +161,7 @@ def _vector(window: _Window, history: TransactionHistory, *, tenure_months: int)
         income_30d=math.log1p(_per_month(window.inflow, days=window.days)),
         spend_to_income=min(window.outflow / income_floor, SPEND_TO_INCOME_MAX),
         n_inflows=float(len(regular)),
-        inflow_cv=_variation(window.inflows) if len(window.inflows) > 1 else 0.0,
+        inflow_cv=_variation(window.inflows),
         days_since_inflow=float(min(regular, default=window.days)),
         spend_cv=_variation(window.daily_outflows),
         spend_trend=_trend(window),
@@ -198,7 +203,7 @@ def _by_category(
 
 def _outflow_of(history: TransactionHistory, categories: frozenset[str]) -> int:
     rows = zip(history.amounts_minor, history.categories, strict=True)
-    return -sum(amount for amount, category in rows if amount < 0 and category in categories)
+    return sum(max(-amount, 0) for amount, category in rows if category in categories)
 
 
 def _share(part: int, whole: int) -> float:

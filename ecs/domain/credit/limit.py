@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from ecs.domain.credit.features import MONTH_DAYS, Evidence, MonthlyFlows
+from ecs.domain.credit.features import MONTH_DAYS, Evidence
 from ecs.domain.credit.policy import Policy
 from ecs.domain.money import Money
 
@@ -81,8 +81,8 @@ def limit_without_emotion(
     caps = Caps(
         absolute=policy.caps.absolute,
         income=policy.caps.income_multiple * monthly.inflow,
-        affordability=_affordable(
-            monthly, share=policy.caps.instalment_share, apr=apr, tenor_months=tenor_months
+        affordability=affordable_principal(
+            policy.caps.instalment_share * monthly.free, apr=apr, tenor_months=tenor_months
         ),
     )
     uncapped = base * multipliers.product()
@@ -125,13 +125,6 @@ def _multipliers(evidence: Evidence, policy: Policy, *, risk: float) -> Multipli
         risk=policy.multipliers.risk.at(risk),
         emotional_trend=1.0,
     )
-
-
-def _affordable(monthly: MonthlyFlows, *, share: float, apr: Decimal, tenor_months: int) -> float:
-    free = monthly.inflow - monthly.debt_payments - monthly.essentials
-    if free <= 0:
-        return 0.0
-    return affordable_principal(share * free, apr=apr, tenor_months=tenor_months)
 
 
 def _bound(caps: Caps, uncapped: float) -> tuple[CapName, ...]:

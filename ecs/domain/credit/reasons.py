@@ -94,8 +94,7 @@ def _too_little(text: str, value: float) -> Reason:
 
 def _unaffordable(evidence: Evidence, locale: str) -> Reason:
     monthly = evidence.monthly
-    free = max(monthly.inflow - monthly.debt_payments - monthly.essentials, 0.0)
-    left = free / max(monthly.inflow, 1.0)
+    left = monthly.free / max(monthly.inflow, 1.0)
     return Reason(
         code=ReasonCode.AFFORDABILITY,
         text=texts.affordability_text(left, locale=locale),

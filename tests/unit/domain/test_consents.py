@@ -1,7 +1,9 @@
 import hashlib
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import product
+from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -9,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecs.domain import consents
 from ecs.domain.consents import (
     LOCALES,
     TEXTS_FOLDER,
     Consent,
+    ConsentText,
     Purpose,
     find_purpose,
     find_text,
@@ -75,6 +79,39 @@ def test_the_words_name_the_limits_that_the_decision_keeps(locale: str) -> None:
 )
 def test_there_are_no_other_words(locale: str, version: str | None) -> None:
     assert find_text(EMOTION, locale=locale, version=version) is None
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the texts of a test lie."""
+    monkeypatch.setattr(consents, "TEXTS_FOLDER", tmp_path)
+    released_texts.cache_clear()
+    yield tmp_path
+    released_texts.cache_clear()
+
+
+def test_the_newest_words_are_those_of_the_highest_number(folder: Path) -> None:
+    for version in ("1.9.0", "1.10.0", "1.2.11"):
+        (folder / f"{EMOTION}.en.{version}.txt").write_text(f"Ol\u00e1, {version}", "utf-8")
+    words = find_text(EMOTION, locale="en")
+    assert words == ConsentText(
+        purpose=EMOTION,
+        locale="en",
+        version="1.10.0",
+        text="Ol\u00e1, 1.10.0",
+        sha256=hashlib.sha256("Ol\u00e1, 1.10.0".encode()).hexdigest(),
+    )
+    assert words != find_text(EMOTION, locale="en", version="1.9.0")
+
+
+@pytest.mark.parametrize(
+    "name", ["words.txt", f"{EMOTION}.en.1.0.txt", f"{EMOTION}.en.1.0.0.txt.txt"]
+)
+def test_a_text_of_another_name_is_refused(folder: Path, name: str) -> None:
+    (folder / name).touch()
+    form = "a text is called <purpose>.<locale>.<version>.txt"
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{name}: {form}')}$"):
+        released_texts()
 
 
 @given(st.text())

@@ -25,6 +25,8 @@ from ecs.domain.passwords import (
         pytest.param("password123", PasswordFault.TOO_COMMON, id="common"),
         pytest.param("PassWord123", PasswordFault.TOO_COMMON, id="common in other letters"),
         pytest.param("abcdefghi\x00jk", PasswordFault.NOT_TEXT, id="NUL"),
+        pytest.param("\x00" * CHARACTERS_MAX, PasswordFault.NOT_TEXT, id="as long as is looked at"),
+        pytest.param("\x00" * (CHARACTERS_MAX + 1), PasswordFault.TOO_LONG, id="not looked at"),
         pytest.param("abcdefghi\ud800jk", PasswordFault.NOT_TEXT, id="lone surrogate"),
     ],
 )

@@ -62,6 +62,7 @@ class TestEffect:
             pytest.param(0.0, 1e11, -0.1, math.exp(0.04), id="not more than the whole trend"),
             pytest.param(1.0, 0.2, -0.25, 1.1, id="never above a tenth"),
             pytest.param(-0.4, 0.0, 0.06, 1.0, id="sad"),
+            pytest.param(0.0, -1e11, 0.1, 1.0, id="not less than the whole trend downwards"),
             pytest.param(-1.0, -1e11, 0.25, 1.0, id="as sad as can be"),
         ],
     )
@@ -96,9 +97,10 @@ class TestEffect:
 class TestSignal:
     def test_has_an_effect_or_a_reason_why_not(self) -> None:
         present = signal_of(earning(1.03))
-        with pytest.raises(ValueError, match="either"):
+        rule = "^a signal has either an effect or a reason why it has none$"
+        with pytest.raises(ValueError, match=rule):
             replace(present, absent_reason=AbsentReason.STALE)
-        with pytest.raises(ValueError, match="either"):
+        with pytest.raises(ValueError, match=rule):
             replace(present, effect=None)
 
     def test_knows_what_was_looked_at(self) -> None:
@@ -124,7 +126,9 @@ class TestSignal:
         assert signal.absent_reason is AbsentReason.OFF
 
     def test_is_refused_where_nothing_was_read_against_the_policy(self) -> None:
-        with pytest.raises(ValueError, match="none were read"):
+        with pytest.raises(
+            ValueError, match=r"^the policy asks for emotional facts, and none were read$"
+        ):
             signal_of(None)
 
 

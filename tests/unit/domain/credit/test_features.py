@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs.domain.credit.features import FEATURE_NAMES, FeatureVector, gather_evidence
+from ecs.domain.credit.features import FEATURE_NAMES, FeatureVector, MonthlyFlows, gather_evidence
 from ecs.domain.credit.history import Category
 from tests.unit.domain.credit.people import (
     DAY,
@@ -88,6 +88,17 @@ class TestFlows:
         assert found.debt_payments == 0
 
 
+class TestFreeMoney:
+    @pytest.mark.parametrize(
+        ("debt", "essentials", "free"), [(40, 35, 25), (40, 60, 0), (40, 61, 0), (0, 0, 100)]
+    )
+    def test_is_what_debt_and_essentials_leave(
+        self, debt: float, essentials: float, free: float
+    ) -> None:
+        flows = MonthlyFlows(inflow=100, outflow=0, debt_payments=debt, essentials=essentials)
+        assert flows.free == free
+
+
 class TestCategoryFeatures:
     def test_are_missing_not_zero_when_no_row_has_a_category(self) -> None:
         found = features([(DAY, 100_00, None), (DAY, -40_00, None)])
@@ -160,6 +171,11 @@ class TestInflows:
 
     def test_do_not_vary_below_two(self) -> None:
         assert features([(DAY, 100_00, None)]).inflow_cv == 0
+        assert features([(DAY, -100_00, None)]).inflow_cv == 0
+
+    def test_of_nothing_are_none(self) -> None:
+        found = features([(DAY, 100_00, "income"), (DAY, 0, "income"), (DAY, 0, "fee")])
+        assert (found.inflow_cv, found.fee_count) == (0, 0)
 
 
 class TestDays:
@@ -177,7 +193,7 @@ class TestDays:
 
     @pytest.mark.parametrize("age", [timedelta(0), -DAY, 30 * DAY + INSTANT])
     def test_outside_the_window_are_refused(self, age: timedelta) -> None:
-        with pytest.raises(ValueError, match="outside the window"):
+        with pytest.raises(ValueError, match=r"^a transaction lies outside the window$"):
             features([(age, 60_00, None)])
 
     def test_vary_in_spending_with_empty_days_as_zero(self) -> None:

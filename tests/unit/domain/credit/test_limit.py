@@ -14,6 +14,7 @@ from ecs.domain.credit.limit import (
     limit_with_emotion,
     limit_without_emotion,
 )
+from ecs.domain.credit.policy import Policy
 from ecs.domain.credit.scorecard import probability_of_default
 from ecs.domain.money import Money
 from ecs.domain.rate import quantised
@@ -22,15 +23,15 @@ from tests.unit.domain.credit.people import GOOD_FLOWS, any_flows, known, shippe
 POLICY = shipped().policy
 
 
-def baseline(score: int, evidence: Evidence) -> LimitTwin:
+def baseline(score: int, evidence: Evidence, policy: Policy = POLICY) -> LimitTwin:
     probability = probability_of_default(score)
-    risk = POLICY.risk_score(probability)
+    risk = policy.risk_score(probability)
     return limit_without_emotion(
         evidence,
-        POLICY,
+        policy,
         risk=risk,
-        apr=POLICY.apr.at(risk),
-        tenor_months=POLICY.band(probability).tenor_months,
+        apr=policy.apr.at(risk),
+        tenor_months=policy.band(probability).tenor_months,
     )
 
 
@@ -87,6 +88,13 @@ class TestCaps:
         twin = baseline(569, of_flows(replace(GOOD_FLOWS, **flows)))
         assert twin.caps_bound == bound
         assert str(twin.limit) == limit
+
+    def test_do_not_bind_a_limit_that_just_fits(self) -> None:
+        uncapped = baseline(569, of_flows(GOOD_FLOWS)).uncapped
+        snug = replace(POLICY, caps=replace(POLICY.caps, absolute=uncapped))
+        tight = replace(POLICY, caps=replace(POLICY.caps, absolute=math.nextafter(uncapped, 0)))
+        assert baseline(569, of_flows(GOOD_FLOWS), snug).caps_bound == ()
+        assert baseline(569, of_flows(GOOD_FLOWS), tight).caps_bound == (CapName.ABSOLUTE,)
 
     def test_hold_the_absolute_limit(self) -> None:
         rich = MonthlyFlows(inflow=9e5, outflow=5e5, debt_payments=0.0, essentials=0.0)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -10,12 +11,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs.domain.credit import artefacts
-from ecs.domain.credit.artefact import ArtefactError
-from ecs.domain.credit.policy import parse_policy
+from ecs.domain.credit.artefact import ArtefactError, ArtefactReference
+from ecs.domain.credit.policy import (
+    AprCurve,
+    Band,
+    BaseLimit,
+    CapRules,
+    CreditType,
+    EmotionMode,
+    EmotionRules,
+    LimitRules,
+    MultiplierRules,
+    Policy,
+    Ramp,
+    RiskAnchor,
+    RiskCategory,
+    parse_policy,
+)
 from ecs.domain.money import Money
 from tests.unit.domain.credit.people import shipped
 
 POLICY = shipped().policy
+LONG: dict[str, Any] = {"credit_type": CreditType.LONG_TERM, "tenor_months": 36}
+SHORT: dict[str, Any] = {"credit_type": CreditType.SHORT_TERM, "tenor_months": 12}
 probabilities = st.floats(1e-6, 1 - 1e-6)
 
 
@@ -96,70 +114,118 @@ class TestMultipliers:
 
 class TestShippedNumbers:
     def test_are_those_of_policy_one(self) -> None:
-        assert (POLICY.reference.id, POLICY.reference.version) == ("credit", "1.0.0")
-        assert POLICY.rows_min == 10
-        assert POLICY.limit.minimum == Money(200_00)
-        assert POLICY.limit.step == Money(10_00)
-        assert POLICY.caps.absolute == 50_000
-        assert POLICY.caps.income_multiple == 3
-        assert POLICY.caps.instalment_share == 0.3
-        assert POLICY.emotion.mode == "benefit_only"
-        assert (POLICY.emotion.factor_min, POLICY.emotion.factor_max) == (1, 1.1)
+        raw = (files(artefacts) / "credit-1.0.0.json").read_bytes()
+        assert parse_policy(raw) == Policy(
+            reference=ArtefactReference(
+                id="credit", version="1.0.0", sha256=hashlib.sha256(raw).hexdigest()
+            ),
+            model=shipped().scorecard.reference,
+            rows_min=10,
+            bands=(
+                Band(**LONG, category=RiskCategory.VERY_LOW, pd_below=0.03, offered=True),
+                Band(**LONG, category=RiskCategory.LOW, pd_below=0.07, offered=True),
+                Band(**SHORT, category=RiskCategory.MEDIUM, pd_below=0.2, offered=True),
+                Band(**SHORT, category=RiskCategory.HIGH, pd_below=1.0, offered=False),
+            ),
+            risk_anchors=(
+                RiskAnchor(pd=0.001, risk=0.0),
+                RiskAnchor(pd=0.03, risk=0.25),
+                RiskAnchor(pd=0.07, risk=0.5),
+                RiskAnchor(pd=0.2, risk=0.75),
+                RiskAnchor(pd=0.9, risk=1.0),
+            ),
+            apr=AprCurve(floor=0.08, span=0.17, risk_ceiling=0.75, exponent=1.5),
+            base_limit=BaseLimit(amount=50_000.0, decay=5.2),
+            multipliers=MultiplierRules(
+                daily_spend=Ramp(start=50.0, span=4950.0, floor=1.0, weight=0.5, exponent=2),
+                transaction_frequency=Ramp(start=0.1, span=9.9, floor=0.9, weight=0.3, exponent=1),
+                risk=Ramp(start=1.0, span=-1.0, floor=0.7, weight=0.5, exponent=2),
+            ),
+            caps=CapRules(absolute=50_000.0, income_multiple=3.0, instalment_share=0.3),
+            limit=LimitRules(minimum=Money(200_00), step=Money(10_00)),
+            emotion=EmotionRules(
+                mode=EmotionMode.BENEFIT_ONLY,
+                valence_weight=0.15,
+                trend_weight=0.1,
+                trend_scale=0.2,
+                block_max=0.25,
+                sensitivity=0.4,
+                factor_min=1.0,
+                factor_max=1.1,
+            ),
+        )
 
 
 Change = Callable[[dict[str, Any]], object]
+BANDS = "bands: each category once, from best to worst"
 
 
 class TestParsePolicy:
     @pytest.mark.parametrize(
         ("change", "complaint"),
         [
-            pytest.param(lambda it: it.update(schema="x/1"), "schema", id="schema"),
-            pytest.param(lambda it: it.update(feature_contract="x"), "contract", id="contract"),
-            pytest.param(lambda it: it.pop("rows_min"), "rows_min is missing", id="missing"),
-            pytest.param(
-                lambda it: it["apr"].pop("span"), "apr.span is missing", id="missing below"
+            (lambda it: it.update(schema="x/1"), "schema is not ecs.credit-policy/1"),
+            (lambda it: it.update(feature_contract="x"), "unknown feature contract"),
+            (lambda it: it.pop("rows_min"), "rows_min is missing"),
+            (lambda it: it["apr"].pop("span"), "apr.span is missing"),
+            (lambda it: it["bands"].pop(), BANDS),
+            (lambda it: it["bands"].reverse(), BANDS),
+            (lambda it: it["bands"][1].update(pd_below=0.03), "bands: PDs not ascending"),
+            (
+                lambda it: it["bands"][3].update(offered=True),
+                "bands: the highest risk must not be offered credit",
             ),
-            pytest.param(lambda it: it["bands"].pop(), "bands", id="band missing"),
-            pytest.param(lambda it: it["bands"].reverse(), "bands", id="bands in disorder"),
-            pytest.param(
-                lambda it: it["bands"][1].update(pd_below=0.03), "not ascending", id="equal bounds"
+            (lambda it: it["bands"][0].update(offered=1), "bands[0].offered has the wrong type"),
+            (
+                lambda it: it["bands"][0].update(category="tiny"),
+                "'tiny' is not a valid RiskCategory",
             ),
-            pytest.param(
-                lambda it: it["bands"][3].update(offered=True), "highest risk", id="high offered"
+            (lambda it: it["risk_score"].reverse(), "risk_score: PDs"),
+            (lambda it: it["risk_score"][1].update(pd=0.001), "risk_score: PDs"),
+            (lambda it: it["risk_score"][1].update(risk=0.9), "risk_score: risks"),
+            (lambda it: it["risk_score"][1].update(risk=0), "risk_score: risks"),
+            (lambda it: it["risk_score"][0].update(pd=0), "risk_score: PDs"),
+            (lambda it: it["risk_score"][-1].update(pd=1), "risk_score: PDs"),
+            (
+                lambda it: it.update(risk_score=it["risk_score"][:1]),
+                "risk_score: fewer than two corners",
             ),
-            pytest.param(
-                lambda it: it["bands"][0].update(offered=1), "wrong type", id="number as flag"
+            (lambda it: it["apr"].update(floor=0), "apr: floor must be positive"),
+            (lambda it: it["limit"].update(step="0.00"), "limit: step must be positive"),
+            (lambda it: it["limit"].update(step="x"), "not an amount with two decimals"),
+            (lambda it: it["caps"].update(absolute=199), "caps: absolute below minimum"),
+            (
+                lambda it: it["emotion"].update(trend_scale=0),
+                "emotion: trend_scale must be positive",
             ),
-            pytest.param(
-                lambda it: it["bands"][0].update(category="tiny"), "tiny", id="unknown word"
-            ),
-            pytest.param(lambda it: it["risk_score"].reverse(), "risk_score", id="corners"),
-            pytest.param(lambda it: it["risk_score"][1].update(risk=0.9), "risk_score", id="risks"),
-            pytest.param(
-                lambda it: it["risk_score"][0].update(pd=0), "risk_score", id="impossible odds"
-            ),
-            pytest.param(
-                lambda it: it["risk_score"][-1].update(pd=1), "risk_score", id="endless odds"
-            ),
-            pytest.param(
-                lambda it: it.update(risk_score=it["risk_score"][:1]), "two corners", id="corner"
-            ),
-            pytest.param(lambda it: it["apr"].update(floor=0), "apr", id="free credit"),
-            pytest.param(lambda it: it["limit"].update(step="0.00"), "step", id="no step"),
-            pytest.param(lambda it: it["limit"].update(step="x"), "amount", id="step form"),
-            pytest.param(lambda it: it["caps"].update(absolute=199), "caps", id="cap"),
-            pytest.param(
-                lambda it: it["emotion"].update(factor_min=0.9), "emotion", id="emotion may harm"
-            ),
-            pytest.param(
-                lambda it: it["emotion"].update(factor_max=0.9), "emotion", id="emotion bounds"
-            ),
-            pytest.param(lambda it: it["emotion"].update(mode="on"), "on", id="emotion mode"),
+            (lambda it: it["emotion"].update(factor_min=0.9), "emotion: factor bounds"),
+            (lambda it: it["emotion"].update(factor_max=0.9), "emotion: factor bounds"),
+            (lambda it: it["emotion"].update(mode="on"), "'on' is not a valid EmotionMode"),
         ],
     )
     def test_names_what_is_wrong(self, change: Change, complaint: str) -> None:
         changed = document()
         change(changed)
-        with pytest.raises(ArtefactError, match=complaint):
+        with pytest.raises(ArtefactError) as raised:
             parse_policy(json.dumps(changed).encode())
+        assert str(raised.value) == complaint
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda it: it["limit"].update(step="0.01"), id="a step of a cent"),
+            pytest.param(
+                lambda it: it["caps"].update(absolute=200), id="a cap as low as the minimum"
+            ),
+            pytest.param(lambda it: it["emotion"].update(factor_max=1), id="emotion without say"),
+            pytest.param(lambda it: it["apr"].update(floor=0.01), id="cheap credit"),
+            pytest.param(lambda it: it["emotion"].update(trend_scale=1), id="a wide trend"),
+            pytest.param(
+                lambda it: it.update(risk_score=it["risk_score"][:2]), id="only two corners"
+            ),
+        ],
+    )
+    def test_takes_what_just_fits(self, change: Change) -> None:
+        changed = document()
+        change(changed)
+        assert parse_policy(json.dumps(changed).encode()).rows_min == 10

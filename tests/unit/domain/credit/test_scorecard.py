@@ -81,23 +81,24 @@ class TestBins:
             feature_points().points_for(math.nan)
 
     @pytest.mark.parametrize(
-        "changes",
+        ("changes", "complaint"),
         [
-            pytest.param({"name": "age"}, id="no feature"),
-            pytest.param({"cuts": (3.0, 1.0)}, id="descending cuts"),
-            pytest.param({"cuts": (1.0, 1.0)}, id="equal cuts"),
-            pytest.param({"cuts": (1.0, math.inf)}, id="endless cut"),
-            pytest.param({"cuts": (math.nan, 1.0)}, id="cut that is no number"),
-            pytest.param({"points": (5, 0)}, id="too few points"),
-            pytest.param({"points": (5, 0, -7, -9)}, id="too many points"),
-            pytest.param({"points": (5, 6, -7)}, id="points rising with risk"),
-            pytest.param({"direction": Direction.FALLS}, id="points falling with safety"),
-            pytest.param({"code": ReasonCode.AFFORDABILITY}, id="code of a cap"),
+            ({"name": "age"}, "age is not a feature of feat/1"),
+            ({"cuts": (3.0, 1.0)}, "fee_count: cuts not ascending"),
+            ({"cuts": (1.0, 1.0)}, "fee_count: cuts not ascending"),
+            ({"cuts": (1.0, math.inf)}, "fee_count: a cut is not finite"),
+            ({"cuts": (math.nan, 1.0)}, "fee_count: a cut is not finite"),
+            ({"points": (5, 0)}, "fee_count: one point a bin"),
+            ({"points": (5, 0, -7, -9)}, "fee_count: one point a bin"),
+            ({"points": (5, 6, -7)}, "fee_count: points against the direction"),
+            ({"direction": Direction.FALLS}, "fee_count: points against the direction"),
+            ({"code": ReasonCode.AFFORDABILITY}, "fee_count: R12 is no code of a feature"),
         ],
     )
-    def test_refuse_a_broken_card(self, changes: dict[str, Any]) -> None:
-        with pytest.raises(ArtefactError):
+    def test_refuse_a_broken_card(self, changes: dict[str, Any], complaint: str) -> None:
+        with pytest.raises(ArtefactError) as raised:
             feature_points(**changes)
+        assert str(raised.value) == complaint
 
     def test_may_go_up_and_down_where_the_direction_is_free(self) -> None:
         assert feature_points(direction=Direction.FREE, points=(1, 9, 1)).best() == 9
@@ -185,28 +186,34 @@ class TestParseScorecard:
     @pytest.mark.parametrize(
         ("changes", "complaint"),
         [
-            pytest.param({"schema": "ecs.scorecard/2"}, "schema", id="schema"),
-            pytest.param({"feature_contract": "feat/2"}, "contract", id="contract"),
-            pytest.param({"pdo": 40}, "pdo", id="pdo"),
-            pytest.param({"base": 600.0}, "base has the wrong type", id="float base"),
-            pytest.param({"base": True}, "base has the wrong type", id="flag as base"),
-            pytest.param({"provenance": ""}, "provenance is empty", id="no provenance"),
-            pytest.param({"base": 20}, "leaves 0 to 1000", id="score below 0"),
-            pytest.param({"base": 970}, "leaves 0 to 1000", id="score above 1000"),
-            pytest.param({"features": []}, "each feature once", id="no features"),
-            pytest.param({"features": {}}, "features has the wrong type", id="no list"),
-            pytest.param({"features": [1]}, "features holds something", id="no object"),
+            ({"schema": "ecs.scorecard/2"}, "schema is not ecs.scorecard/1"),
+            ({"feature_contract": "feat/2"}, "unknown feature contract"),
+            ({"pdo": 40}, "pdo is not 20"),
+            ({"base": 600.0}, "base has the wrong type"),
+            ({"base": True}, "base has the wrong type"),
+            ({"provenance": ""}, "provenance is empty"),
+            ({"base": 2 * 13 - 1}, "a score leaves 0 to 1000"),
+            ({"base": 1000 - 3 * 13 + 1}, "a score leaves 0 to 1000"),
+            ({"features": []}, "each feature once, and all of them"),
+            ({"features": {}}, "features has the wrong type"),
+            ({"features": [1]}, "features holds something that is not an object"),
         ],
     )
     def test_names_what_is_wrong(self, changes: dict[str, Any], complaint: str) -> None:
-        with pytest.raises(ArtefactError, match=complaint):
+        with pytest.raises(ArtefactError) as raised:
             parse_scorecard(document(**changes))
+        assert str(raised.value) == complaint
+
+    @pytest.mark.parametrize("base", [2 * 13, 1000 - 3 * 13], ids=["down to 0", "up to 1000"])
+    def test_lets_scores_use_the_whole_scale(self, base: int) -> None:
+        assert parse_scorecard(document(base=base)).base == base
 
     @pytest.mark.parametrize(
         ("changes", "complaint"),
         [
             ({"direction": "sideways"}, r"features\[0\]: 'sideways'"),
             ({"code": "R99"}, r"features\[0\]: 'R99'"),
+            ({"direction": 1}, r"^features\[0\].direction has the wrong type$"),
             ({"points": [3, -2.0]}, r"features\[0\].points holds an item of the wrong type"),
             ({"cuts": ["0.5"]}, r"features\[0\].cuts holds an item of the wrong type"),
             ({"cuts": [True]}, r"features\[0\].cuts holds an item of the wrong type"),
@@ -222,7 +229,12 @@ class TestParseScorecard:
         with pytest.raises(ArtefactError, match=r"^schema is missing$"):
             parse_scorecard(b"{}")
 
-    @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[]", b"1"])
+    @pytest.mark.parametrize("raw", [b"", b"{", b"\xff"])
+    def test_refuses_what_is_no_json(self, raw: bytes) -> None:
+        with pytest.raises(ArtefactError, match=r"^not JSON: ."):
+            parse_scorecard(raw)
+
+    @pytest.mark.parametrize("raw", [b"[]", b"1"])
     def test_refuses_what_is_no_json_object(self, raw: bytes) -> None:
-        with pytest.raises(ArtefactError, match=r"^not"):
+        with pytest.raises(ArtefactError, match=r"^not a JSON object$"):
             parse_scorecard(raw)
