@@ -15,6 +15,7 @@ from ecs.setting_types import (
     Key,
     MailAddress,
     Name,
+    OwnerUrl,
     Password,
     RedisUrl,
     Rule,
@@ -109,7 +110,7 @@ class Settings(BaseSettings):
     app_port: int = Field(default=8000, ge=1, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     db_url: DatabaseUrl = Field(repr=False)
-    db_owner_url: DatabaseUrl | None = Field(default=None, repr=False)
+    db_owner_url: OwnerUrl = Field(default=None, repr=False)
     redis_url: RedisUrl = Field(repr=False)
     client_secret_key: Key
     jwt: Annotated[JwtSettings, NoDecode] = Field(default_factory=JwtSettings)
@@ -129,7 +130,7 @@ class MigrationSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True)
 
-    db_owner_url: DatabaseUrl | None = Field(default=None, repr=False)
+    db_owner_url: OwnerUrl = Field(default=None, repr=False)
     db_url: DatabaseUrl | None = Field(default=None, repr=False)
 
 

@@ -1,16 +1,18 @@
 """The kinds of values that settings have, and the rule of each in the words of a complaint."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
+
+from ecs.integrations.mail.sender import sender_address
 
 KEY_BYTES_MIN: Final = 32
 PASSWORD_BYTES_MIN: Final = 12
@@ -27,11 +29,12 @@ KNOWN_DEFAULTS: Final = (
     "your-",
 )
 ASYNC_DRIVER: Final = "postgresql+asyncpg://"
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-MAIL_ADDRESS: Final = re.compile(
-    r"^(?:[\w .'-]{1,100} <[\w.+-]{1,64}@[a-z0-9.-]{1,253}>|[\w.+-]{1,64}@[a-z0-9.-]{1,253})\Z",
-    re.ASCII,
+# Whether PostgreSQL is spoken to over TLS, in libpq's words: psql and pg_dump take the same URL.
+TLS_QUERIES: Final = frozenset(
+    f"sslmode={mode}"
+    for mode in ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 )
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 MAKE_ONE: Final = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 # Whether what anybody could guess is refused; true while a production process reads its settings.
 _STRICT: Final[ContextVar[bool]] = ContextVar("strict", default=False)
@@ -86,10 +89,16 @@ def _must(field: FieldInfo) -> str:
 
 
 def _refuse_guessable(secret: str, *, bytes_min: int) -> None:
+    if not secret:
+        raise PydanticCustomError("weak", "it is empty")
     if len(secret.encode(errors="surrogateescape")) < bytes_min:
         raise PydanticCustomError("weak", "it is shorter than {least} bytes", {"least": bytes_min})
     if len(set(secret)) < DISTINCT_CHARACTERS_MIN:
         raise PydanticCustomError("weak", "it is too regular")
+    _refuse_known(secret)
+
+
+def _refuse_known(secret: str) -> None:
     if any(word in secret.lower() for word in KNOWN_DEFAULTS):
         raise PydanticCustomError("weak", "it is a known default")
 
@@ -122,9 +131,13 @@ def _split(url: str, *, schemes: tuple[str, ...]) -> SplitResult:
 
 
 def _refuse_guessable_password(parts: SplitResult) -> None:
+    _refuse_password(parts, partial(_refuse_guessable, bytes_min=PASSWORD_BYTES_MIN))
+
+
+def _refuse_password(parts: SplitResult, refuse: Callable[[str], None]) -> None:
     if _STRICT.get():
         try:
-            _refuse_guessable(unquote(parts.password or ""), bytes_min=PASSWORD_BYTES_MIN)
+            refuse(unquote(parts.password or ""))
         except PydanticCustomError as weakness:
             reason = f"its password: {weakness.message()}"
             raise PydanticCustomError("weak", "{reason}", {"reason": reason}) from None
@@ -134,6 +147,8 @@ def _database_url(url: str) -> str:
     parts = _split(url, schemes=("postgres", "postgresql", "postgresql+asyncpg"))
     if not parts.path.strip("/"):
         raise PydanticCustomError("url", "it names no database")
+    if parts.fragment or (parts.query and parts.query not in TLS_QUERIES):
+        raise PydanticCustomError("url", "only ?sslmode=<mode> may follow the database")
     _refuse_guessable_password(parts)
     return ASYNC_DRIVER + url.partition("://")[2]
 
@@ -152,12 +167,26 @@ def _smtp_url(url: str) -> str:
     parts = _split(url, schemes=("smtp", "smtp+starttls", "smtps"))
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise PydanticCustomError("url", "nothing may follow the port")
-    in_the_clear = parts.scheme == "smtp" and parts.hostname not in LOOPBACK
-    if _STRICT.get() and in_the_clear and parts.username is not None:
-        raise PydanticCustomError("weak", "it sends a password in the clear")
     if parts.username is not None:
-        _refuse_guessable_password(parts)
+        _refuse_careless_login(parts)
     return url
+
+
+def _refuse_careless_login(parts: SplitResult) -> None:
+    if not (parts.username and parts.password):
+        raise PydanticCustomError("url", "it is half a login")
+    if _STRICT.get() and parts.scheme == "smtp" and parts.hostname not in LOOPBACK:
+        raise PydanticCustomError("weak", "it sends a password in the clear")
+    # How long it is, is the mail server's choice, not ours.
+    _refuse_password(parts, _refuse_known)
+
+
+def _mail_address(sender: str) -> str:
+    try:
+        sender_address(sender)
+    except ValueError:
+        raise PydanticCustomError("address", "it is no such address") from None
+    return sender
 
 
 def _debug(debug: bool) -> bool:  # noqa: FBT001  (pydantic calls it)
@@ -187,6 +216,13 @@ DatabaseUrl = Annotated[
         example="postgresql://ecs_app:<percent-encoded>@127.0.0.1:5432/ecs",
     ),
 ]
+OwnerUrl = Annotated[
+    DatabaseUrl | None,
+    Rule(
+        must="the same for the database's owner, who may migrate it",
+        example="postgresql://ecs_owner:<percent-encoded>@127.0.0.1:5432/ecs",
+    ),
+]
 RedisUrl = Annotated[
     str,
     AfterValidator(_redis_url),
@@ -208,8 +244,8 @@ SmtpUrl = Annotated[
 ]
 MailAddress = Annotated[
     str,
-    Field(pattern=MAIL_ADDRESS),
-    Rule(must="an ASCII address, alone or in <> behind a name"),
+    AfterValidator(_mail_address),
+    Rule(must="an ASCII address, alone or in <> behind a short name"),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=200), Rule(must="1 to 200 characters")]
 Debug = Annotated[bool, AfterValidator(_debug), Rule(must="true or false, and false in production")]

@@ -11,6 +11,8 @@ ATTEMPTS_MAX: Final = len(BACKOFF_SECONDS) + 1  # One pause between each two att
 # A mail server may be down for a night; after a day the news is no news any more.
 MAIL_BACKOFF_SECONDS: Final = (1, 5, 15, 60, 300, 900, *(3600 for _ in range(24)))
 MAIL_ATTEMPTS_MAX: Final = len(MAIL_BACKOFF_SECONDS) + 1
+# After a mail that has perhaps arrived, before the one repeat: a busy server gets time.
+MAIL_IN_DOUBT_PAUSE: Final = timedelta(minutes=15)
 
 
 class JobStatus(StrEnum):

@@ -8,7 +8,8 @@ IntegrationError
 ├── HandlerStuck      what handles a stream's messages does not come back
 ├── MailError
 │   ├── MailUndeliverable    this letter will never arrive: trying again cannot help
-│   └── MailUnavailable      it could not be handed over this time
+│   ├── MailUnavailable      it could not be handed over this time
+│   └── MailPerhapsSent      it left, and nobody said whether it was taken
 ├── TopologyMismatch  somebody declared an exchange or a queue of ours in another way
 └── DestinationUnavailable    nobody answers where an event is to be carried
     └── PublishInterrupted    nobody answers any more; some of the messages were confirmed before
@@ -63,6 +64,10 @@ class MailUndeliverable(MailError):
 
 class MailUnavailable(MailError):
     """The letter could not be handed over this time; trying again may help."""
+
+
+class MailPerhapsSent(MailError):
+    """The whole letter left, and no answer came: trying again may repeat it."""
 
 
 class TopologyMismatch(IntegrationError):

@@ -13,10 +13,13 @@ from rq import Queue
 from rq.exceptions import DuplicateJobError
 from rq.serializers import JSONSerializer
 
-from ecs.domain.events import OutboxMessage
+from ecs.domain.events import NotificationWritten, OutboxMessage
 from ecs.integrations.exceptions import DestinationUnavailable
 
 JOB_SECONDS_MAX: Final = 30
+# Longer than the mailer's own limits together: no letter is cut off while its answer is awaited.
+MAIL_JOB_SECONDS_MAX: Final = 150
+SECONDS_MAX_BY_KIND: Final = {NotificationWritten.kind: MAIL_JOB_SECONDS_MAX}
 RESULT_SECONDS: Final = 3600
 SCHEME: Final = "rq:"
 
@@ -73,7 +76,7 @@ class RqPublisher:
                 },
                 job_id=f"{message.kind}-{message.id}-{message.attempt}",
                 unique=True,
-                timeout=JOB_SECONDS_MAX,
+                timeout=SECONDS_MAX_BY_KIND.get(message.kind, JOB_SECONDS_MAX),
                 result_ttl=RESULT_SECONDS,
                 failure_ttl=RESULT_SECONDS,
                 description=message.kind,

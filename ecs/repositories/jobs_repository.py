@@ -1,4 +1,10 @@
-"""Reads and writes of background jobs."""
+"""
+Reads and writes of background jobs.
+
+Two ways to have one to oneself: ``start`` and ``hold`` lock its row until the transaction ends,
+for work that is done in the database alone; ``lease`` claims it for a time without a lock, for
+work that waits for somebody outside, who may think for longer than a transaction should last.
+"""
 
 import json
 from collections.abc import Mapping
@@ -42,10 +48,18 @@ UPDATE jobs SET leased_until = now() + CAST(:pause AS interval)
 WHERE id = :id AND status = 'running' AND attempts = :attempt
 RETURNING id
 """)
+# What is in doubt is noted where a finished job has its result; the note outlives later attempts.
+_POSTPONE_IN_DOUBT: Final = text("""
+UPDATE jobs SET leased_until = now() + CAST(:pause AS interval), result = '{"in_doubt": true}'
+WHERE id = :id AND status = 'running' AND attempts = :attempt AND result IS NULL
+RETURNING id
+""")
 _FINISH: Final = text("""
 UPDATE jobs SET status = :status, result = CAST(:result AS jsonb), error_code = :error_code,
     error_message = :error_message, leased_until = NULL, finished_at = now()
 WHERE id = :id AND status IN ('queued', 'running')
+  AND attempts = coalesce(CAST(:attempt AS integer), attempts)
+RETURNING id
 """)
 
 
@@ -105,17 +119,44 @@ class JobsRepository:
         )
         return postponed.scalar_one_or_none() is not None
 
+    async def postpone_in_doubt(self, job_id: UUID, *, attempt: int, pause: timedelta) -> bool:
+        """
+        Postpone a job that has perhaps had its effect already; return whether it was.
+
+        It is not when that is noted of an earlier attempt, nor when ``attempt`` is not the newest.
+        """
+        postponed = await self._session.execute(
+            _POSTPONE_IN_DOUBT, {"id": job_id, "attempt": attempt, "pause": pause}
+        )
+        return postponed.scalar_one_or_none() is not None
+
     async def succeed(self, job_id: UUID, *, result: Mapping[str, Any]) -> None:
-        """Note that the work is done."""
+        """Note that the work is done, whichever attempt says so."""
         await self._finish(job_id, status=JobStatus.SUCCEEDED, result=json.dumps(dict(result)))
 
-    async def fail(self, job_id: UUID, *, code: str, message: str) -> None:
-        """Note that the work will not be done, and why."""
-        await self._finish(job_id, status=JobStatus.FAILED, error_code=code, error_message=message)
+    async def fail(
+        self, job_id: UUID, *, code: str, message: str, attempt: int | None = None
+    ) -> bool:
+        """
+        Note that the work will not be done, and why; return whether this ended the job.
 
-    async def _finish(self, job_id: UUID, *, status: JobStatus, **values: str) -> None:
+        Whoever only leased it says which ``attempt`` failed: another one may be at work by now.
+        """
+        return await self._finish(
+            job_id,
+            status=JobStatus.FAILED,
+            attempt=attempt,
+            error_code=code,
+            error_message=message,
+        )
+
+    async def _finish(
+        self, job_id: UUID, *, status: JobStatus, attempt: int | None = None, **values: str
+    ) -> bool:
         blank = {"result": None, "error_code": None, "error_message": None}
-        await self._session.execute(_FINISH, blank | values | {"id": job_id, "status": str(status)})
+        which = {"id": job_id, "status": str(status), "attempt": attempt}
+        finished = await self._session.execute(_FINISH, blank | values | which)
+        return finished.scalar_one_or_none() is not None
 
 
 def _job(row: RowMapping) -> Job:

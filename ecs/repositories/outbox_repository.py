@@ -51,7 +51,8 @@ WHERE id = :event_id
 """)
 # A job in progress is locked or leased, so a lost one is a job nobody holds. The pause doubles
 # with each copy that was never started, so that a long queue is not flooded with copies: no more
-# than twice where half a minute was promised, up to most of an hour where nobody waits.
+# than twice where half a minute was promised, up to most of an hour where nobody waits. Those
+# come first, too: thousands of mails that wait for their server do not go before one account.
 _REDISPATCH_LOST: Final = text("""
 WITH lost AS (
     SELECT j.id FROM jobs j JOIN outbox_events o ON o.id = j.id
@@ -60,7 +61,7 @@ WITH lost AS (
                          * power(2, least(greatest(o.attempt - j.attempts - 1, 0),
                                           CASE j.kind WHEN 'open_account' THEN 2 ELSE 8 END))
       AND (j.leased_until IS NULL OR j.leased_until <= now())
-    ORDER BY j.id LIMIT :limit
+    ORDER BY j.kind <> 'open_account', j.id LIMIT :limit
     FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE outbox_events o SET published_at = NULL, available_at = now(), attempt = o.attempt + 1

@@ -88,8 +88,12 @@ class OutboxService:
     async def give_up_parked(self) -> None:
         """End the jobs whose events nobody will ever take; one that resists stops no other."""
         for job in await self.find_parked_jobs():
+            give_up = self.give_up.get(job.kind)
+            if give_up is None:
+                log.error("jobs.unknown-kind", kind=job.kind, job_id=str(job.id))
+                continue
             try:
-                await self.give_up[job.kind](job_id=job.id)
+                await give_up(job_id=job.id)
             except RepositoryError as error:
                 log.warning("jobs.not-given-up", reason=repr(error), job_id=str(job.id))
 

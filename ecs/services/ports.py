@@ -95,6 +95,7 @@ class Mailer(Protocol):
         Raises:
             MailUndeliverable: trying again cannot help.
             MailUnavailable: trying again may help.
+            MailPerhapsSent: nobody knows; trying again may repeat it.
         """
 
 

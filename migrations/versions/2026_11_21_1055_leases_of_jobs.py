@@ -21,5 +21,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # The program of then neither carries mail nor ends its jobs: they would wait for ever.
+    op.execute(
+        "UPDATE jobs SET status = 'failed', error_code = 'email_not_sent',"
+        " error_message = 'the schema was downgraded', leased_until = NULL, finished_at = now()"
+        " WHERE kind = 'send_email' AND status IN ('queued', 'running')"
+    )
+    op.execute("DELETE FROM outbox_events WHERE destination = 'rq:mail' AND published_at IS NULL")
     op.drop_constraint("jobs_leased_while_running", "jobs", type_="check")
     op.drop_column("jobs", "leased_until")

@@ -209,9 +209,15 @@ def _python(
         environment=environment,
         needs=needs,
         in_checkout=True,
-        # Longer than a job may run or an answer may take: nothing in hand is cut off.
-        stop_seconds=45 if "rq_worker" in words else 30,
+        stop_seconds=_stop_seconds(words),
     )
+
+
+def _stop_seconds(words: str) -> int:
+    """Return more than a job may run or an answer may take: nothing in hand is cut off."""
+    if words.endswith("rq_worker mail"):
+        return 160
+    return 45 if "rq_worker" in words else 30
 
 
 def _nginx(layout: Layout) -> Program:

@@ -42,6 +42,8 @@ GROUP: Final = """
 programs = {programs}
 priority = {priority}
 """
+# Longer than any program is given to stop.
+ANSWER_SECONDS_MAX: Final = 180
 # A new life is tried for ever: the launcher waits for what is missing, so a loop is slow.
 PROGRAM: Final = """
 [program:{name}]
@@ -73,12 +75,12 @@ class State:
 
 class _Connection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=60)
+        super().__init__("localhost", timeout=ANSWER_SECONDS_MAX)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(60)
+        self.sock.settimeout(ANSWER_SECONDS_MAX)
         try:
             self.sock.connect(str(self._path))
         except OSError:
@@ -134,7 +136,11 @@ class Supervisor:
             )
 
     def states(self) -> list[State]:
-        """Return every program's state."""
+        """Return every program's state, or raise ``StackError`` when there is none to be had."""
+        try:
+            entries = self._call("getAllProcessInfo")
+        except (OSError, xmlrpc.client.Fault):
+            raise StackError("The stack is starting or stopping; ask again in a moment.") from None
         return [
             State(
                 name=entry["name"],
@@ -142,7 +148,7 @@ class Supervisor:
                 pid=entry["pid"],
                 description=entry["description"],
             )
-            for entry in self._call("getAllProcessInfo")
+            for entry in entries
         ]
 
     def answers(self) -> bool:

@@ -16,12 +16,20 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
 from ecs.domain.notifications import Letter
-from ecs.integrations.exceptions import MailError, MailUnavailable, MailUndeliverable
+from ecs.integrations.exceptions import (
+    MailError,
+    MailPerhapsSent,
+    MailUnavailable,
+    MailUndeliverable,
+)
+from ecs.integrations.mail.composing import compose
 from ecs.integrations.mail.log_mailer import LogMailer
+from ecs.integrations.mail.sender import sender_address
 from ecs.integrations.mail.smtp_mailer import SmtpMailer, SmtpServer
 from tests.letters import SENDER, a_letter
 
 SECONDS_MAX: Final = 1.0
+ANSWER_SECONDS_MAX: Final = 3.0
 PERSONAL: Final = ("maria", "Maria", "Souza", "4,550", "credit account")
 
 
@@ -32,6 +40,7 @@ class Server:
     answers: dict[str, str] = field(default_factory=dict)
     silent_at: str = ""
     hangs_up_at: str = ""
+    thinks: float = 0.0
     port: int = 0
     taken: list[Envelope] = field(default_factory=list)
     logins: list[bytes] = field(default_factory=list)
@@ -40,38 +49,54 @@ class Server:
         self, server: SMTP, _: Any, envelope: Envelope, address: str, __: Any
     ) -> str:
         envelope.mail_from = address
-        return await self._answer(server, "MAIL")
+        return await self.answer(server, "MAIL")
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, _: Any, envelope: Envelope, address: str, __: Any
     ) -> str:
         envelope.rcpt_tos.append(address)
-        return await self._answer(server, "RCPT")
+        return await self.answer(server, "RCPT")
 
     async def handle_DATA(self, server: SMTP, _: Any, envelope: Envelope) -> str:  # noqa: N802
-        answer = await self._answer(server, "DATA")
-        if answer.startswith("250"):
+        """As Postfix does: what is taken is taken, however late and whether or not we hear."""
+        if self.answers.get("DOT", "250").startswith("250"):
             self.taken.append(envelope)
-        return answer
+        await asyncio.sleep(self.thinks)
+        return await self.answer(server, "DOT")
 
     async def handle_QUIT(self, server: SMTP, _: Any, __: Envelope) -> str:  # noqa: N802
-        return await self._answer(server, "QUIT", usual="221 Bye")
+        return await self.answer(server, "QUIT", usual="221 Bye")
 
     async def handle_RSET(self, server: SMTP, _: Any, __: Envelope) -> str:  # noqa: N802
-        return "250 OK"
+        return await self.answer(server, "RSET")
 
     def check_login(self, _: Any, __: Any, ___: Any, ____: str, login: Any) -> AuthResult:
         assert isinstance(login, LoginPassword)
         self.logins.append(login.login + b":" + login.password)
         return AuthResult(success=login.password == b"p@ss/word", handled=False)
 
-    async def _answer(self, server: SMTP, command: str, *, usual: str = "250 OK") -> str:
+    async def answer(self, server: SMTP, command: str, *, usual: str = "250 OK") -> str:
         if command == self.silent_at:
             await asyncio.sleep(60)
         if command == self.hangs_up_at:
             _cut_off(server)
             return "421 gone"
         return self.answers.get(command, usual)
+
+
+class Conversation(SMTP):
+    """A conversation that can also go wrong before a letter is asked for."""
+
+    def __init__(self, server: Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._server = server
+
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802  (aiosmtpd's name)
+        answer = await self._server.answer(self, "DATA", usual="")
+        if answer:
+            await self.push(answer)
+        else:
+            await super().smtp_DATA(arg)
 
 
 @asynccontextmanager
@@ -87,7 +112,7 @@ async def serving(
 
     def answer() -> SMTP:
         protocols.append(
-            SMTP(
+            Conversation(
                 server,
                 hostname="mail.example",
                 loop=loop,
@@ -116,7 +141,12 @@ def _cut_off(protocol: SMTP) -> None:
 
 def mailer_for(server: Server, **changes: Any) -> SmtpMailer:
     plain: dict[str, Any] = {"host": "127.0.0.1", "port": server.port, "security": "none"}
-    return SmtpMailer(SmtpServer(**(plain | changes)), sender=SENDER, seconds_max=SECONDS_MAX)
+    return SmtpMailer(
+        SmtpServer(**(plain | changes)),
+        sender=SENDER,
+        seconds_max=SECONDS_MAX,
+        answer_seconds_max=ANSWER_SECONDS_MAX,
+    )
 
 
 async def failure_of(server: Server, letter: Letter | None = None, **changes: Any) -> MailError:
@@ -136,6 +166,19 @@ class TestTaken:
         message = message_from_bytes(envelope.original_content or b"")
         assert message["Message-ID"] == f"<{letter.notification_id}@ecs.example>"
         assert message["Auto-Submitted"] == "auto-generated"
+
+    async def test_a_line_may_start_with_dots(self) -> None:
+        letter = a_letter(title=".", body=". .. ...")
+        async with serving(Server()) as server:
+            assert await mailer_for(server).send(letter)
+        expected = compose(letter, sender=sender_address(SENDER)).as_bytes()
+        assert server.taken[0].original_content == expected
+        assert b"\r\n." in expected
+
+    async def test_a_server_may_think_for_longer_than_a_letter_takes_to_leave(self) -> None:
+        async with serving(Server(thinks=SECONDS_MAX + 0.5)) as server:
+            assert await mailer_for(server).send(a_letter())
+        assert len(server.taken) == 1
 
     async def test_an_international_address_arrives_where_the_server_knows_such(self) -> None:
         async with serving(Server(), enable_SMTPUTF8=True) as server:
@@ -165,8 +208,9 @@ class TestRefusedForGood:
         assert isinstance(error, MailUndeliverable)
         assert str(error) == f"recipient refused: {code}"
 
-    async def test_words_that_the_server_does_not_want(self) -> None:
-        async with serving(Server(answers={"DATA": "554 spam for Maria"})) as server:
+    @pytest.mark.parametrize("command", ["DATA", "DOT"])
+    async def test_words_that_the_server_does_not_want(self, command: str) -> None:
+        async with serving(Server(answers={command: "554 spam for Maria"})) as server:
             error = await failure_of(server)
         assert isinstance(error, MailUndeliverable)
         assert str(error) == "message refused: 554"
@@ -185,7 +229,7 @@ class TestRefusedForGood:
 
 
 class TestNotThisTime:
-    @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+    @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "DOT"])
     @pytest.mark.parametrize("code", [421, 450, 451, 452])
     async def test_a_server_that_asks_us_to_come_back(self, command: str, code: int) -> None:
         async with serving(Server(answers={command: f"{code} later, Maria"})) as server:
@@ -196,6 +240,24 @@ class TestNotThisTime:
     async def test_a_sender_it_does_not_know_is_our_mistake_and_can_be_repaired(self) -> None:
         async with serving(Server(answers={"MAIL": "550 who are you"})) as server:
             assert isinstance(await failure_of(server), MailUnavailable)
+
+    @pytest.mark.parametrize("command", ["RCPT", "DOT"])
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            "554 5.7.1 <maria@example.com>: Relay access denied",
+            "550 5.7.26 Maria, this mail is unauthenticated",
+            "550 relay not permitted",
+            "550-5.7.1 We know\r\n550 5.7.1 nobody of you",
+        ],
+    )
+    async def test_a_refusal_that_means_us_can_be_repaired(
+        self, command: str, refusal: str
+    ) -> None:
+        async with serving(Server(answers={command: refusal})) as server:
+            error = await failure_of(server)
+        assert isinstance(error, MailUnavailable)
+        assert refusal[:3] in str(error)
 
     @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
     @pytest.mark.parametrize("trouble", ["silent_at", "hangs_up_at"])
@@ -218,6 +280,30 @@ class TestNotThisTime:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             error = await failure_of(Server(port=silent.getsockname()[1]))
         assert isinstance(error, MailUnavailable)
+
+
+class TestInDoubt:
+    @pytest.mark.parametrize("trouble", ["silent_at", "hangs_up_at"])
+    async def test_a_letter_that_left_and_was_not_answered_was_perhaps_taken(
+        self, trouble: str
+    ) -> None:
+        async with serving(Server(**dict[str, Any]({trouble: "DOT"}))) as server:
+            error = await failure_of(server)
+        assert isinstance(error, MailPerhapsSent)
+        assert len(server.taken) == 1
+
+    async def test_an_answer_that_nobody_understands_is_none(self) -> None:
+        async with serving(Server(answers={"DOT": "What, Maria?"})) as server:
+            assert isinstance(await failure_of(server), MailPerhapsSent)
+
+    @pytest.mark.parametrize(("code", "kind"), [(554, MailUndeliverable), (451, MailUnavailable)])
+    async def test_an_answer_counts_whatever_happens_to_the_connection_then(
+        self, code: int, kind: type[MailError]
+    ) -> None:
+        async with serving(Server(answers={"DOT": f"{code} no"}, silent_at="RSET")) as server:
+            started = time.monotonic()
+            assert type(await failure_of(server)) is kind
+        assert time.monotonic() - started < SECONDS_MAX
 
 
 class TestSecurity:
@@ -296,9 +382,12 @@ class TestSecrets:
         [
             {"answers": {"RCPT": "550 no maria@example.com, Maria Souza"}},
             {"answers": {"RCPT": "450 maria@example.com later"}},
-            {"answers": {"DATA": "554 Your credit account is open? Spam"}},
+            {"answers": {"DOT": "554 Your credit account is open? Spam"}},
+            {"answers": {"DOT": "554 5.7.1 Your credit account is open? Spam"}},
+            {"answers": {"DOT": "Maria, your credit account is open"}},
             {"answers": {"MAIL": "451 maria@example.com"}},
             {"hangs_up_at": "DATA"},
+            {"hangs_up_at": "DOT"},
         ],
     )
     async def test_a_failure_says_nothing_about_anybody(self, trouble: dict[str, Any]) -> None:
@@ -306,7 +395,8 @@ class TestSecrets:
             error = await failure_of(server)
         assert not any(word in f"{error!r} {error}" for word in PERSONAL)
         assert error.__cause__ is None
-        assert error.__suppress_context__  # What Python would print otherwise.
+        # What Python would print otherwise.
+        assert error.__suppress_context__ or error.__context__ is None
 
     def test_a_server_shows_no_login(self) -> None:
         server = SmtpServer.at("smtps://ecs:p%40ss%2Fword@mail.example")

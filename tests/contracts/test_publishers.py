@@ -13,8 +13,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from ecs.bootstrap import JOB_FUNCTIONS
-from ecs.domain.events import OfferAccepted, OutboxMessage
-from ecs.integrations.rq_publisher import JOB_SECONDS_MAX, RqPublisher
+from ecs.domain.events import NotificationWritten, OfferAccepted, OutboxMessage
+from ecs.integrations.rq_publisher import JOB_SECONDS_MAX, MAIL_JOB_SECONDS_MAX, RqPublisher
 from ecs.services.exceptions import DestinationUnavailable
 
 
@@ -129,5 +129,14 @@ class TestRqJobs:
             "request_id": "req-1",
         }
         assert UUID(job.kwargs["job_id"]) == message.id
-        assert job.timeout == JOB_SECONDS_MAX
+        assert job.timeout == JOB_SECONDS_MAX < MAIL_JOB_SECONDS_MAX
         assert 0 < (job.failure_ttl or 0) <= 86_400  # Not the year that RQ would keep it.
+
+    async def test_give_a_mail_the_time_that_a_mail_server_may_take(
+        self, publisher: RqPublisher, redis: Redis
+    ) -> None:
+        await publisher.publish(
+            [a_message(kind=NotificationWritten.kind, destination=NotificationWritten.destination)]
+        )
+        job = Job.fetch(ids(redis, "mail")[0], connection=redis, serializer=JSONSerializer)
+        assert job.timeout == MAIL_JOB_SECONDS_MAX

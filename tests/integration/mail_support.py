@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ecs.bootstrap import Application
 from ecs.domain.notifications import Letter
-from ecs.integrations.exceptions import MailUnavailable
+from ecs.integrations.exceptions import MailPerhapsSent, MailUnavailable
 from ecs.services.notifications_service import NotificationsService
 from ecs.services.ports import Mailer
 from tests.builders import Database, an_acceptance
@@ -50,6 +50,10 @@ def by(mailer: Mailer, ecs: Application) -> NotificationsService:
 
 def down() -> Exception:
     return MailUnavailable("server answered 421")
+
+
+def in_doubt() -> Exception:
+    return MailPerhapsSent("SMTPReadTimeoutError")
 
 
 async def a_mail_job(ecs: Application, database: Database) -> tuple[UUID, UUID]:

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from ecs.bootstrap import Application
 from ecs.repositories import schema
 from ecs.services.readiness_service import Readiness
 from tests.builders import Database
+from tests.integration.mail_support import a_mail_job, publish
 
 CHECKOUT: Final = Path(__file__).parents[2]
 # Everything a program could tell two schemas apart by.
@@ -61,6 +63,29 @@ class TestMigrations:
         assert [row["tablename"] for row in tables] == ["alembic_version"]
         await alembic(database, "upgrade", "head")
         assert await schema_of(owner) == before
+
+    async def test_going_back_to_a_program_without_mail_ends_what_it_never_would(
+        self, ecs: Application, database: Database, owner: Any
+    ) -> None:
+        _, unfinished = await a_mail_job(ecs, database)
+        _, leased = await a_mail_job(ecs, database)
+        _, sent = await a_mail_job(ecs, database)
+        async with ecs.notifications.unit_of_work() as uow:
+            await uow.jobs.lease(leased, duration=timedelta(minutes=1))
+            await uow.jobs.succeed(sent, result={"sent": True})
+            await uow.commit()
+        await publish(owner, sent, seconds_ago=1)
+        await alembic(database, "downgrade", "202611210735")
+        jobs = await owner.fetch("SELECT id, status, error_code FROM jobs WHERE kind='send_email'")
+        events = await owner.fetch("SELECT id FROM outbox_events WHERE destination = 'rq:mail'")
+        await alembic(database, "upgrade", "head")
+        not_sent = ("failed", "email_not_sent")
+        assert {row["id"]: (row["status"], row["error_code"]) for row in jobs} == {
+            unfinished: not_sent,
+            leased: not_sent,
+            sent: ("succeeded", None),
+        }
+        assert [row["id"] for row in events] == [sent]
 
     async def test_the_tables_of_the_program_are_those_of_the_migrations(
         self, database: Database

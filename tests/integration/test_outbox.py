@@ -299,6 +299,17 @@ class TestRedispatch:
         assert await ecs.credit.find_active_offer(offer.user_id) == offer
         await assert_invariants(database.owner_url)
 
+    async def test_a_kind_that_nobody_knows_stops_no_other(
+        self, ecs: Application, database: Database, owner: Any
+    ) -> None:
+        jobs = [(await an_acceptance(ecs, database))[1] for _ in range(2)]
+        older, newer = sorted(jobs)
+        await owner.execute("UPDATE jobs SET kind = 'sing' WHERE id = $1", older)
+        await owner.execute("UPDATE outbox_events SET failures = 10, parked_at = now()")
+        await ecs.outbox.give_up_parked()
+        rows = await owner.fetch("SELECT id, status FROM jobs WHERE kind <> 'send_email'")
+        assert dict(rows) == {older: "queued", newer: "failed"}
+
     async def test_what_redis_forgot_is_finished_all_the_same(
         self, ecs: Application, database: Database, redis_url: str, owner: Any
     ) -> None:

@@ -41,8 +41,8 @@ def body(text: str = "Hello") -> bytes:
 
 
 @contextmanager
-def a_sink(folder: Path) -> Iterator[int]:
-    """The program itself, on a free port."""
+def a_sink(folder: Path) -> Iterator[tuple[int, list[str]]]:
+    """The program itself: its port, which is free, and once it has ended what it has said."""
     port = next(number for number in range(19_000, 20_000) if is_free(number))
     process = subprocess.Popen(
         [
@@ -50,13 +50,17 @@ def a_sink(folder: Path) -> Iterator[int]:
             *("--port", str(port), "--folder", str(folder)),
         ],
         cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    said: list[str] = []
     try:
         answers.wait_until(lambda: answers.listens(port), seconds=20, what="The sink")
-        yield port
+        yield port, said
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        said += process.communicate(timeout=10)[0].splitlines()
+        assert process.returncode == 0
 
 
 class TestMailFolder:
@@ -115,10 +119,12 @@ def test_any_bytes_become_one_file_inside_of_the_folder(
 
 async def test_the_program_takes_letters_and_refuses_what_is_too_large(tmp_path: Path) -> None:
     letters = [a_letter() for _ in range(5)]
-    with a_sink(tmp_path / "mail") as port:
+    with a_sink(tmp_path / "mail") as (port, said):
         mailer = SmtpMailer(SmtpServer.at(f"smtp://127.0.0.1:{port}"), sender=SENDER)
-        await asyncio.gather(*(mailer.send(letter) for letter in letters))
+        await asyncio.gather(*(mailer.send(letter) for letter in [*letters, letters[0]]))
         with pytest.raises(MailError):
             await mailer.send(a_letter(body="x" * (2 * BYTES_MAX)))
     names = {file.stem for file in (tmp_path / "mail").iterdir()}
-    assert names == {str(letter.notification_id) for letter in letters}
+    ids = [str(letter.notification_id) for letter in letters]
+    assert names == set(ids)
+    assert sorted(said) == sorted(f"taken: {one}" for one in [*ids, ids[0]])

@@ -40,7 +40,8 @@ def test_a_name_that_nobody_has_lists_those_that_are_known(layout: Layout, name:
 
 def test_only_what_has_work_in_hand_is_given_long_to_stop(layout: Layout) -> None:
     seconds = {
-        name: named(layout, name)[0].stop_seconds for name in ("api", "rq-accounts", "redis")
+        name: named(layout, name)[0].stop_seconds
+        for name in ("api", "rq-accounts", "rq-mail", "redis")
     }
 
-    assert seconds == {"api": 30, "rq-accounts": 45, "redis": 8}
+    assert seconds == {"api": 30, "rq-accounts": 45, "rq-mail": 160, "redis": 8}

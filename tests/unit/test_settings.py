@@ -42,7 +42,6 @@ PASSWORDS: Final = {
     "DB_URL": "postgresql://ecs_app:{}@db:5432/ecs",
     "DB_OWNER_URL": "postgresql://ecs_owner:{}@db:5432/ecs",
     "REDIS_URL": "redis://:{}@cache:6379/0",
-    "SMTP_URL": "smtps://ecs:{}@mail.example.com:465",
 }
 WEAK_PASSWORDS: Final = ("", "kq3VbX0yZr8", "change-me-or-else", "MyPassword-2026!", "abababababab")
 # Every variable with values that it does not take; each holds a mark that no message may show.
@@ -59,6 +58,10 @@ WRONG: Final[dict[str, tuple[str, ...]]] = {
         "postgresql://u:p7788@[::1/ecs",
         "postgresql://u:p7788@db/ecs extra",
         "postgresql://u:p7788@d\u2100b/ecs",
+        "postgresql://u:p7788@db/ecs?ssl=require",
+        "postgresql://u:p7788@db/ecs?sslmode=sometimes",
+        "postgresql://u:p7788@db/ecs?sslmode=require&connect_timeout=7788",
+        "postgresql://u:p7788@db/ecs#7788",
         "7788",
     ),
     "DB_OWNER_URL": ("sqlite:///7788", "postgresql://u:p7788@db:77880/ecs"),
