@@ -27,8 +27,10 @@ COPY migrations migrations
 COPY ecs ecs
 COPY workers workers
 COPY scripts scripts
-# Compiled here: the container that runs cannot write.
-RUN python -m compileall -q ecs migrations scripts workers
+# Readable for the user below, whatever umask the checkout was made under; and compiled here, since
+# the container that runs cannot write.
+RUN chmod -R a+rX alembic.ini ecs migrations scripts workers \
+    && python -m compileall -q ecs migrations scripts workers
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \

@@ -4,25 +4,38 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-export NAME SCOPES EMAIL OFFER MIGRATION_NAME STREAM REDRIVE DISCARD
+# One step after the other, also under `make -j`: targets share the stack.
+.NOTPARALLEL:
+# What a recipe reads, as it was typed: make would expand a $ in it.
+WORDS := NAME SCOPES EMAIL OFFER MIGRATION_NAME STREAM REDRIVE DISCARD CONFIRM COUNT RATE SEED DAYS
+GIVEN_URL := $(if $(filter command,$(origin DB_URL)),$(value DB_URL))
+$(foreach word,$(WORDS) DB_URL,$(eval override $(word) := $$(value $(word))))
+# An inherited DB_URL does not count.
+unexport DB_URL
+export GIVEN_URL $(WORDS)
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp-$(shell sha256sum requirements-dev.lock | cut -c1-16)
-# As it was typed, whatever characters it has; an inherited DB_URL does not count.
-export GIVEN_URL := $(if $(filter command,$(origin DB_URL)),$(value DB_URL))
 DEV := docker compose -f docker-compose.dev.yml
 PROD := docker compose -f docker-compose.prod.yml
 ENGINE = docker info >/dev/null 2>&1 || { \
 	echo 'No Docker engine answers here. Without one: make run (the native stack, all of it).' >&2; exit 2; };
 # Where a command about data works: on DB_URL= (the owner's), else on the native stack, else on compose's.
-WITH_STACK = run=$(BIN)/python; \
-	if [ -f .stack/url ]; then set -a; . ./.stack/env; set +a; \
+WITH_STACK = run=$(BIN)/python; api=; \
+	answers() { local url; [ -f .stack/url ] && url=$$(< .stack/url) && url=$${url\#*://} \
+		&& (: < "/dev/tcp/$${url%:*}/$${url\#\#*:}") 2>/dev/null; }; \
+	if answers; then set -a; . ./.stack/env; set +a; \
 	elif [ -n "$$GIVEN_URL" ]; then [ ! -f .env ] || { set -a; . ./.env; set +a; }; \
 	elif [ -n "$$($(DEV) ps --quiet --status running api 2>/dev/null)" ]; then mkdir -p .stack; \
-		run="$(DEV) run --rm tools python"; export ECS_USER="$$(id -u):$$(id -g)"; \
+		run="$(DEV) run --rm tools python"; api=http://api:8000; export ECS_USER="$$(id -u):$$(id -g)"; \
+	elif [ -f .stack/url ]; then \
+		echo "The stack was started, and does not answer any more: start it again (make up)." >&2; exit 2; \
 	else echo "The stack is not running: start it (make up), or give DB_URL=<the owner's URL>." >&2; exit 2; fi; \
 	if [ -n "$$GIVEN_URL" ]; then export DB_OWNER_URL="$$GIVEN_URL" DB_URL="$$GIVEN_URL"; fi; $$run
 ALEMBIC = @$(WITH_STACK) -m alembic
+# Containers read these files as another user, whatever umask the checkout was made under.
+READABLE = find deploy nginx ecs workers scripts \( ! -perm -a=r -o -type d ! -perm -a=x \) \
+	-exec chmod a+rX {} +
 PYTEST = $(BIN)/python -m pytest
 
 .PHONY: help
@@ -49,14 +62,14 @@ logs: $(STAMP) ## Follow the logs; PROGRAM=api-1 for one of them
 ##@ Run with Docker
 .PHONY: run-dev down-dev run-prod down-prod db-up db-down
 run-dev: ## Build and start development: one API with reload on APP_PORT, workers, Mailpit
-	@$(ENGINE) $(DEV) up --build --detach
+	@$(ENGINE) $(READABLE); $(DEV) up --build --detach
 	@echo "Started: http://$$($(DEV) port api 8000)/docs, mail at http://127.0.0.1:8025. Next: make seed-dev"
 down-dev: ## Stop it; the data stay
 	@$(ENGINE) $(DEV) down
 run-prod: ## Build and start production: Nginx on port 80, three APIs, all workers; needs .env
 	@$(ENGINE) [ -f .env ] || { echo 'There is no .env: cp .env.example .env, then give every change-me in it a value of its own.' >&2; exit 2; }
 	@! grep -q '^[^#]*change-me' .env || { echo '.env still holds values that everybody knows: give every change-me in it a value of its own.' >&2; exit 2; }
-	@$(PROD) up --build --detach
+	@$(READABLE); $(PROD) up --build --detach
 	@echo 'Started: http://127.0.0.1/ready'
 down-prod: ## Stop it; the data stay
 	@$(ENGINE) $(PROD) down
@@ -102,17 +115,17 @@ benchmark-ingest: $(STAMP) ## Measure how fast emotional events are taken in, as
 ##@ Data of the running stack, native or with Docker (or DB_URL=<the owner's URL>)
 .PHONY: demo create-client seed-dev clean-dev explain forget-user produce-emotions dead-letters
 demo: $(STAMP) ## Let ten personas walk the journey; a table shows what each got and why
-	@$(WITH_STACK) -m scripts.demo
+	@$(WITH_STACK) -m scripts.demo $${api:+--url "$$api"}
 create-client: $(STAMP) ## Make an API client: NAME=... SCOPES="a:write b:write"; prints one JSON line
 	@[ -n "$$NAME" ] && [ -n "$$SCOPES" ] || { echo 'Give NAME=... SCOPES="transactions:write"' >&2; exit 2; }
 	@$(WITH_STACK) -m scripts.create_client --name "$$NAME" --scopes "$$SCOPES"
 seed-dev: $(STAMP) ## Add the demo people
 	@$(WITH_STACK) -m scripts.seed_dev
-clean-dev: $(STAMP) ## Remove all development data
-	@$(WITH_STACK) -m scripts.clean_dev
+clean-dev: $(STAMP) ## Remove all development data; CONFIRM=<database> if DB_URL is elsewhere
+	@$(WITH_STACK) -m scripts.clean_dev $${CONFIRM:+--confirm "$$CONFIRM"}
 produce-emotions: $(STAMP) ## Stream moods of the demo people over RabbitMQ: COUNT=600 RATE=100 SEED=1 DAYS=3
-	@$(WITH_STACK) -m scripts.produce_emotions $(if $(COUNT),--count '$(COUNT)') \
-		$(if $(RATE),--rate '$(RATE)') $(if $(SEED),--seed '$(SEED)') $(if $(DAYS),--days '$(DAYS)')
+	@$(WITH_STACK) -m scripts.produce_emotions $${COUNT:+--count "$$COUNT"} \
+		$${RATE:+--rate "$$RATE"} $${SEED:+--seed "$$SEED"} $${DAYS:+--days "$$DAYS"}
 explain: $(STAMP) ## Show a decision whole, decide it again and compare: OFFER=<id>
 	@[ -n "$$OFFER" ] || { echo "Give OFFER=<the id of an offer or of an assessment>" >&2; exit 2; }
 	@$(WITH_STACK) -m scripts.explain_decision --offer "$$OFFER"
@@ -122,7 +135,7 @@ forget-user: $(STAMP) ## Delete a person, keep the record of decisions pseudonym
 
 dead-letters: $(STAMP) ## Show what a stream could not use; REDRIVE|DISCARD=all|<code>|<id>|user:<id>,...
 	@$(WITH_STACK) -m scripts.dead_letters --stream "$${STREAM:-emotions}" \
-		$(if $(REDRIVE),--redrive "$$REDRIVE") $(if $(DISCARD),--discard "$$DISCARD")
+		$${REDRIVE:+--redrive "$$REDRIVE"} $${DISCARD:+--discard "$$DISCARD"}
 
 ##@ Migrations (DB_URL=<the owner's URL>, or the running stack's)
 .PHONY: migrate-generate migrate-upgrade migrate-downgrade migrate-current migrate-history

@@ -2,18 +2,22 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from ecs.config import migration_url_or_exit
 from ecs.repositories import tables  # noqa: F401  (registers every table)
+from ecs.repositories.database import engine_url
 from ecs.repositories.privileges import grant_statements
 
 OWNER_URL, APPLICATION_URL = migration_url_or_exit()
@@ -63,10 +67,25 @@ def migrate(connection: Connection) -> None:
                 connection.execute(text(statement))
 
 
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Connect, or end the process with one line that says where nobody let us in."""
+    try:
+        connection = await engine.connect()
+    except (OSError, DBAPIError) as error:
+        reason = type(getattr(error, "orig", error)).__name__
+        place = f"{engine.url.host}:{engine.url.port or 5432}"
+        sys.exit(f"PostgreSQL at {place} does not let {engine.url.username} in ({reason}).")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 async def main() -> None:
     """Connect as the owner and migrate."""
-    engine = create_async_engine(OWNER_URL, poolclass=NullPool)
-    async with engine.connect() as connection:
+    engine = create_async_engine(engine_url(OWNER_URL), poolclass=NullPool)
+    async with connected(engine) as connection:
         await connection.run_sync(migrate)
         await connection.commit()
     await engine.dispose()

@@ -25,6 +25,8 @@ ONE_SHOT: Final = {
     "declare-streams": "-m scripts.declare_streams",
 }
 COMMANDS: Final = {"tools"}
+# Two builds of one tag at a time fail, so one service builds the image of all.
+BUILDS: Final = "migrate"
 ONLY_IN: Final = {"dev": {"mailpit"}, "prod": {"nginx"}}
 # The serving processes get neither: the owner's rights, and a port that compose maps.
 NOT_SERVED: Final = {"DB_OWNER_URL", "APP_PORT"}
@@ -32,8 +34,6 @@ SECRETS: Final = {
     *("POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "REDIS_PASSWORD"),
     *("RABBITMQ_PASS", "JWT_SECRET", "CLIENT_SECRET_KEY"),
 }
-# Where the example is more talkative than what runs without a .env.
-USUAL: Final = {"LOG_LEVEL": "info"}
 STANDING_CONNECTIONS: Final = {
     "outbox-relay": "5432",
     "emotions-consumer": "5672",
@@ -49,7 +49,7 @@ GRACE_SECONDS_MIN: Final = {
     "outbox-relay": 10,
     "emotions-consumer": 20,
     "rq-accounts": 31,
-    "rq-mail": 31,
+    "rq-mail": 151,
     "rq-periodic": 61,
     "cron": 5,
     "postgres": 30,
@@ -186,7 +186,7 @@ def _complaint(reference: Reference, kind: str) -> str:
         return f"{name}: not in .env.example"
     if kind == "prod" and name in SECRETS and default is not None:
         return f"{name}: a default in production"
-    if default not in {None, USUAL.get(name, example()[name])}:
+    if default not in {None, example()[name]}:
         return f"{name}: another default than elsewhere"
     return ""
 
@@ -207,6 +207,8 @@ def hardening_problems(file: Compose) -> list[str]:
             "privileges": service.get("security_opt") != ["no-new-privileges:true"],
             "capabilities": service.get("cap_drop") != ["ALL"],
             "limits": not {"memory", "cpus", "pids"} <= set(limits),
+            # An engine refuses more than its machine has.
+            "more processors than the smallest machine": float(limits.get("cpus", 1)) > 1,
             "logs": "max-size" not in service.get("logging", {}).get("options", {}),
             "restart": service.get("restart") != ("unless-stopped" if lasting else "no"),
             "health": lasting and "test" not in service.get("healthcheck", {}),
@@ -229,9 +231,20 @@ def life_problems(file: Compose) -> list[str]:
         expected = ["CMD", "python", "-m", "scripts.healthy", "--connected-to", port]
         if port and service.get("healthcheck", {}).get("test") != expected:
             problems.append(f"{name}: another health check than its connection")
-        image = service["image"]
-        if not image.startswith("ecs:") and not PINNED.match(image):
+    return problems
+
+
+def image_problems(file: Compose) -> list[str]:
+    """Whose image may change, and who builds our own beside the one who should."""
+    problems = []
+    for name, service in file["services"].items():
+        is_ours = service["image"].startswith("ecs:")
+        if not is_ours and not PINNED.match(service["image"]):
             problems.append(f"{name}: an image that may change")
+        if ("build" in service) != (name == BUILDS):
+            problems.append(f"{name}: built here and not there")
+        if is_ours and service.get("pull_policy") != "never":
+            problems.append(f"{name}: an image that may be pulled")
     return problems
 
 

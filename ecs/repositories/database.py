@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -27,7 +28,7 @@ INVALID_VALUE_CLASS: Final = "22"
 def request_engine(url: str, *, name: str) -> AsyncEngine:
     """Return the engine of a serving process: a small pool, short limits."""
     return create_async_engine(
-        url,
+        engine_url(url),
         pool_size=5,
         max_overflow=5,
         pool_timeout=2,
@@ -42,11 +43,20 @@ def request_engine(url: str, *, name: str) -> AsyncEngine:
 def job_engine(url: str, *, name: str) -> AsyncEngine:
     """Return the engine of one job: no pool, because each job has a loop of its own."""
     return create_async_engine(
-        url,
+        engine_url(url),
         poolclass=NullPool,
         hide_parameters=True,
         connect_args=_connect_args(name, statement_seconds=60, lock_seconds=10),
     )
+
+
+def engine_url(url: str) -> URL:
+    """Return a database's address as SQLAlchemy wants it: it passes ``sslmode`` on as ``ssl``."""
+    address = make_url(url)
+    mode = address.query.get("sslmode")
+    if mode is None:
+        return address
+    return address.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
 
 
 def _connect_args(name: str, *, statement_seconds: int, lock_seconds: int) -> dict[str, Any]:

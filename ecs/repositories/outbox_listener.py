@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import structlog
 
 from ecs.repositories.outbox_repository import CHANNEL
+
+log = structlog.get_logger()
 
 
 class OutboxListener:
@@ -17,9 +20,11 @@ class OutboxListener:
     """
 
     def __init__(self, url: str, *, reconnect_seconds: float = 1.0) -> None:
+        # The driver reads ``sslmode`` by itself.
         self._url = url.replace("postgresql+asyncpg://", "postgresql://", 1)
         self._reconnect_seconds = reconnect_seconds
         self._wakeups: dict[str, asyncio.Event] = {}
+        self._is_lost = False
 
     async def wait(self, destination: str, *, seconds_max: float) -> None:
         """Return when something was written for ``destination``, or after ``seconds_max``."""
@@ -45,7 +50,11 @@ class OutboxListener:
         while True:
             try:
                 await self._listen_once()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                # Once an outage: it would be said each second, and the relay works without.
+                if not self._is_lost:
+                    log.warning("outbox.listener-lost", reason=type(error).__name__)
+                self._is_lost = True
                 await asyncio.sleep(self._reconnect_seconds)
 
     async def _listen_once(self) -> None:
@@ -54,6 +63,7 @@ class OutboxListener:
         connection.add_termination_listener(lambda _: closed.set())
         try:
             await connection.add_listener(CHANNEL, self._on_notify)
+            self._is_lost = False
             await closed.wait()
         finally:
             await connection.close(timeout=1)

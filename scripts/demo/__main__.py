@@ -4,6 +4,7 @@ Send ten people through the whole journey on the running stack, and show what ea
     python -m scripts.demo
     python -m scripts.demo --json
     python -m scripts.demo --documented
+    python -m scripts.demo --url http://api:8000
 
 Each run is about ten new people. What they must get is written down in ``outcomes.json``: the exit
 code is 1 when somebody got something else, 2 when the demo could not go on.
@@ -47,7 +48,7 @@ def main() -> int:
         return 0
     started = time.monotonic()
     try:
-        access = Access.read(arguments.stack)
+        access = Access.read(arguments.stack, url=arguments.url)
         visits = asyncio.run(walk_all(access))
     except DemoError as error:
         Console(stderr=True, highlight=False).print(str(error), markup=False)
@@ -68,6 +69,9 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--stack", type=Path, default=Path(".stack"), help="where a running stack says who it is"
+    )
+    parser.add_argument(
+        "--url", default="", help="where the API is, for a stack that does not say so itself"
     )
     return parser.parse_args()
 

@@ -44,20 +44,14 @@ class Access:
     client_secret: str = field(repr=False)
 
     @classmethod
-    def read(cls, folder: Path) -> "Access":
+    def read(cls, folder: Path, *, url: str = "") -> "Access":
         """
-        Return the access that a running stack has published.
+        Return the access that a running stack has published; its address, unless ``url`` says it.
 
         Raises:
             DemoError: nothing is running, or nobody has been seeded.
         """
-        try:
-            url = (folder / "url").read_text().strip()
-        except OSError:
-            raise DemoError(
-                f"There is no {folder / 'url'}: the stack is not running. "
-                "Start it (make up, or make run in another terminal)."
-            ) from None
+        url = url or _published(folder)
         try:
             client = json.loads((folder / "demo.json").read_text())["clients"][0]
             return cls(
@@ -152,6 +146,16 @@ async def opened(url: str) -> AsyncIterator[Api]:
     """Yield the API at a URL, whatever proxies the environment names."""
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False) as http:
         yield Api(http=http)
+
+
+def _published(folder: Path) -> str:
+    try:
+        return (folder / "url").read_text().strip()
+    except OSError:
+        raise DemoError(
+            f"There is no {folder / 'url'}: the stack is not running. "
+            "Start it (make up, or make run in another terminal)."
+        ) from None
 
 
 def _body(response: httpx.Response) -> Any:

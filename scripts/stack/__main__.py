@@ -1,11 +1,13 @@
 """The command line: ``python -m scripts.stack {run|up|down|status|restart|logs|psql}``."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -76,10 +78,14 @@ def up(_: list[str]) -> int:
     """Run everything in the background; return when it is ready."""
     place = Place.of_checkout()
     place.make()
-    _refuse_a_second(place)
-    log = place.logs / "stack.log"
+    with _only_starter(place):
+        log = place.logs / "stack.log"
+        return _follow(_spawn(log), log)
+
+
+def _spawn(log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  (our own words)
+        return subprocess.Popen(  # noqa: S603  (our own words)
             [sys.executable, "-m", "scripts.stack", "run", BACKGROUND],
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
@@ -87,7 +93,6 @@ def up(_: list[str]) -> int:
             stderr=output,
             start_new_session=True,
         )
-    return _follow(process, log)
 
 
 def down(_: list[str]) -> int:
@@ -131,21 +136,40 @@ def restart(words: list[str]) -> int:
 
 def logs(words: list[str]) -> int:
     """Follow the logs of all programs, or of those named."""
-    folder = Place.of_checkout().logs
+    place = Place.of_checkout()
+    folder = place.logs
     files = [folder / f"{name}.log" for name in words] or sorted(folder.glob("*.log"))
     there = [str(file) for file in files if file.exists()]
     if not there:
         raise StackError(f"There are no such logs in {folder}.")
-    os.execv(system.path_of("tail"), ["tail", "-n", "20", "-F", *there])  # noqa: S606  (our own words)
+    follow = ["-F"]
+    if not place.keeper():
+        show("Not running: these are the last words of last time.")
+        follow = []
+    os.execv(system.path_of("tail"), ["tail", "-n", "20", *follow, *there])  # noqa: S606  (our own words)
 
 
 def psql(words: list[str]) -> int:
-    """Open psql as the superuser."""
+    """Open psql as the superuser; ``in NAME`` before its words means another database."""
+    is_elsewhere = words[:1] == ["in"] and len(words) > 1
+    database, words = (words[1], words[2:]) if is_elsewhere else (DATABASE, words)
     place = Place.of_checkout()
     layout = Layout(place=place, ports=recorded_block(place.home))
-    url = superuser_url(layout, database=DATABASE)
+    url = superuser_url(layout, database=database)
     program = system.postgres_program("psql")
     os.execv(program, [program, url, *words])  # noqa: S606  (our own words)
+
+
+@contextmanager
+def _only_starter(place: Place) -> Iterator[None]:
+    """Let one at a time start the stack: a second would write over what the first one says."""
+    with (place.home / "starting").open("w") as gate:
+        try:
+            fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError("It is being started already: make status, make down.") from None
+        _refuse_a_second(place)
+        yield
 
 
 def _refuse_a_second(place: Place) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 LAST_WORDS: Final = "The README goes on from here."
+CURL: Final = "curl --noproxy '*' -s"
 
 
 def banner(url: str, public: Path) -> str:
@@ -16,7 +17,7 @@ def banner(url: str, public: Path) -> str:
     return "\n".join(
         [
             "",
-            f"The Empathic Credit System is ready:  {url}   (API documentation: {url}/docs)",
+            f"The Empathic Credit System is ready:  {url}   (look around: {url}/docs)",
             "",
             *(["Demo logins (.stack/demo.json):", *logins, ""] if logins else []),
             "Three commands to try:",
@@ -32,11 +33,12 @@ def banner(url: str, public: Path) -> str:
 
 def _commands(url: str, user: dict[str, str]) -> list[str]:
     read = """python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])'"""
+    bearer = '-H "Authorization: Bearer $TOKEN"'
     login = f"-d 'username={user['email']}' --data-urlencode 'password={user['password']}'"
     return [
-        f"    TOKEN=$(curl -s {url}/token -d grant_type=password {login} | {read})",
-        f'    curl -s -X POST {url}/api/v1/credit/apply -H "Authorization: Bearer $TOKEN"',
-        f'    curl -s {url}/api/v1/credit/offers -H "Authorization: Bearer $TOKEN"',
+        f"    TOKEN=$({CURL} {url}/token -d grant_type=password {login} | {read})",
+        f"    {CURL} -X POST {url}/api/v1/credit/apply {bearer}",
+        f"    {CURL} {url}/api/v1/credit/offers {bearer}",
     ]
 
 

@@ -60,6 +60,13 @@ VIOLATIONS: Final[dict[str, tuple[Change, str]]] = {
         lambda s: s["postgres"]["deploy"]["resources"]["limits"].pop("memory"),
         "postgres: limits",
     ),
+    "processors": (
+        lambda s: s["postgres"]["deploy"]["resources"]["limits"].update(cpus="1.50"),
+        "postgres: more processors",
+    ),
+    "built twice": (lambda s: s["api"].update(build="."), "api: built here"),
+    "built nowhere": (lambda s: s["migrate"].pop("build"), "migrate: built here and not there"),
+    "pulled": (lambda s: s["cron"].pop("pull_policy"), "cron: an image that may be pulled"),
     "logs": (lambda s: s["rabbitmq"].pop("logging"), "rabbitmq: logs"),
     "restart": (lambda s: s["outbox-relay"].update(restart="no"), "outbox-relay: restart"),
     "restart of a one-shot": (lambda s: s["migrate"].update(restart="always"), "migrate: restart"),
@@ -90,6 +97,7 @@ def problems(file: Compose, kind: str, home: Path) -> list[str]:
         *containers.process_problems(file, kind, containers.native_programs(home)),
         *containers.settings_problems(file, kind, text),
         *containers.life_problems(file),
+        *containers.image_problems(file),
         *containers.service_problems(file),
         *containers.port_problems(file, kind, NGINX),
     ]
@@ -226,7 +234,16 @@ class TestTheSameSystem:
     def test_rabbitmq_is_told_nothing_else_than_in_the_native_stack(self) -> None:
         native = containers.directives(configuration.RABBITMQ)
         here = containers.directives((CHECKOUT / "deploy/rabbitmq/20-ecs.conf").read_text())
-        assert here.items() <= native.items()
+        of_the_place = {name for name in here if name.endswith(".absolute")}
+        assert of_the_place == {"vm_memory_high_watermark.absolute", "disk_free_limit.absolute"}
+        assert {name: here[name] for name in set(here) - of_the_place}.items() <= native.items()
+
+    def test_rabbitmq_stops_publishers_before_its_container_runs_out_of_memory(self) -> None:
+        here = containers.directives((CHECKOUT / "deploy/rabbitmq/20-ecs.conf").read_text())
+        limits = compose("prod")["services"]["rabbitmq"]["deploy"]["resources"]["limits"]
+        assert limits["memory"] == "1G"
+        watermark = here["vm_memory_high_watermark.absolute"]
+        assert int(watermark.removesuffix("MiB")) <= 1024 // 2
 
     def test_nginx_balances_as_in_the_native_stack(self) -> None:
         def balancing(text: str) -> set[str]:
@@ -307,7 +324,7 @@ class TestTheExample:
             assert known[name] == built
 
     def test_its_defaults_are_the_classes_own(self) -> None:
-        known, odd = containers.example(), {"ENVIRONMENT", "DEBUG", "LOG_LEVEL", "RABBITMQ_HOST"}
+        known, odd = containers.example(), {"ENVIRONMENT", "DEBUG", "RABBITMQ_HOST"}
         for model in (Settings, *_groups()):
             for name, field in model.model_fields.items():
                 prefix = model.model_config.get("env_prefix", "")

@@ -85,6 +85,12 @@ class TestTheAccess:
         assert (access.url, access.client_id, access.client_secret) == (ACCESS.url, "c", "s")
         assert "client_secret" not in repr(access)
 
+    def test_takes_the_address_of_a_stack_that_does_not_say_it(self, tmp_path: Path) -> None:
+        published(tmp_path)
+        (tmp_path / "url").unlink()
+        access = Access.read(tmp_path, url="http://api:8000")
+        assert (access.url, access.client_id) == ("http://api:8000", "c")
+
     def test_is_missing_where_no_stack_runs(self, tmp_path: Path) -> None:
         with pytest.raises(DemoError, match=r"(?s)not running.*make up"):
             Access.read(tmp_path)

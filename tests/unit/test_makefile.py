@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import socket
 import stat
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +17,9 @@ from scripts.stack.place import CHECKOUT
 
 STACK_IS_DOWN: Final = (
     "The stack is not running: start it (make up), or give DB_URL=<the owner's URL>."
+)
+STACK_IS_LOST: Final = (
+    "The stack was started, and does not answer any more: start it again (make up)."
 )
 NO_ENGINE: Final = (
     "No Docker engine answers here. Without one: make run (the native stack, all of it)."
@@ -83,6 +88,8 @@ OF_THE_SEED: Final = {
     *("migrate-history", "db-up", "db-down", "seed-dev", "run-dev", "down-dev", "run-prod"),
     *("down-prod", "clean-dev", "produce-emotions", "help"),
 }
+ODD_WORDS: Final = ("$NAME", "a$(b", "$(shell touch made)", "100%", "a#b", "it's $$ \\ `id`")
+READ_BY_CONTAINERS: Final = ("deploy", "nginx", "ecs", "workers", "scripts")
 PROGRAMS: Final = ("python", "ruff", "lint-imports", "mutmut", "pre-commit")
 # Writes its words down, and the database that it was given.
 SCRIBE: Final = '#!/bin/sh\necho "$@ [$DB_OWNER_URL|$JWT_SECRET]" >> "$SCRIBE"\n'
@@ -115,7 +122,8 @@ class Folder:
         shutil.copy(CHECKOUT / "requirements-dev.lock", path)
         for program in PROGRAMS:
             self.program(f".venv/bin/{program}", SCRIBE)
-        (path / "bin").mkdir()
+        for folder in ("bin", *READ_BY_CONTAINERS):
+            (path / folder).mkdir()
         found = self.make("--print-data-base", "help").said
         stamp = re.search(r"^STAMP := (.*)$", found, re.MULTILINE)
         assert stamp is not None
@@ -133,10 +141,10 @@ class Folder:
         text = ENGINE.format(info=0 if answers else 1, running="api" if running else "")
         self.program("bin/docker", text)
 
-    def stack(self) -> None:
-        """Pretend that the native stack runs."""
+    def stack(self, *, port: int) -> None:
+        """Pretend that the native stack was started, and serves at a port."""
         (self.path / ".stack").mkdir()
-        (self.path / ".stack/url").write_text("http://127.0.0.1:1\n")
+        (self.path / ".stack/url").write_text(f"http://127.0.0.1:{port}\n")
         (self.path / ".stack/env").write_text("DB_OWNER_URL=of-the-stack\nJWT_SECRET=native\n")
 
     def make(self, *words: str, **environment: str) -> Made:
@@ -159,6 +167,20 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Where somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """Where nobody listens any more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def targets() -> set[str]:
@@ -211,6 +233,21 @@ class TestDocker:
         assert made.code == 0, made.complained
         assert made.called[:2] == ["info", words]
 
+    @pytest.mark.parametrize("target", ["run-dev", "run-prod"])
+    def test_what_containers_read_becomes_readable_and_nothing_else(
+        self, folder: Folder, target: str
+    ) -> None:
+        folder.engine(answers=True)
+        (folder.path / ".env").write_text("JWT_SECRET=x\n")
+        (folder.path / "nginx/nginx.conf").touch()
+        private = [*(folder.path / name for name in READ_BY_CONTAINERS), folder.path / ".env"]
+        for path in (folder.path / "nginx/nginx.conf", *private):
+            path.chmod(0o700 if path.is_dir() else 0o600)
+        assert folder.make(target).code == 0
+        assert {stat.S_IMODE(path.stat().st_mode) for path in private[:-1]} == {0o755}
+        assert stat.S_IMODE((folder.path / "nginx/nginx.conf").stat().st_mode) == 0o644
+        assert stat.S_IMODE(private[-1].stat().st_mode) == 0o600
+
     def test_production_without_settings_says_what_to_do(self, folder: Folder) -> None:
         folder.engine(answers=True)
         made = folder.make("run-prod")
@@ -234,8 +271,10 @@ class TestData:
         assert [call for call in made.called if "-m" in call] == []
 
     @pytest.mark.parametrize(("target", "words"), WITH_DATA.items(), ids=WITH_DATA)
-    def test_work_on_the_running_stack(self, folder: Folder, target: str, words: str) -> None:
-        folder.stack()
+    def test_work_on_the_running_stack(
+        self, folder: Folder, port: int, target: str, words: str
+    ) -> None:
+        folder.stack(port=port)
         made = folder.make(*target.split(" "), DB_URL="of the caller's shell")
         assert made.code == 0, made.complained
         assert made.called[0] == f"{words} [of-the-stack|native]"
@@ -249,8 +288,8 @@ class TestData:
         assert made.code == 0, made.complained
         assert made.called[0] == f"{WITH_DATA[target]} [{OWNER}|of .env]"
 
-    def test_a_given_database_goes_before_the_stacks(self, folder: Folder) -> None:
-        folder.stack()
+    def test_a_given_database_goes_before_the_stacks(self, folder: Folder, port: int) -> None:
+        folder.stack(port=port)
         made = folder.make("seed-dev", f"DB_URL={OWNER}")
         assert made.called[0] == f"-m scripts.seed_dev [{OWNER}|native]"
 
@@ -263,9 +302,51 @@ class TestData:
         assert made.code == 0, made.complained
         assert f"{DEV} run --rm tools python {WITH_DATA[target]}" in made.called
 
+    def test_a_stack_that_was_killed_does_not_hide_the_one_in_compose(
+        self, folder: Folder, closed_port: int
+    ) -> None:
+        folder.stack(port=closed_port)
+        folder.engine(answers=True, running=True)
+        assert f"{DEV} run --rm tools python -m scripts.seed_dev" in folder.make("seed-dev").called
+
+    def test_a_stack_that_was_killed_does_not_hide_the_database_that_is_given(
+        self, folder: Folder, closed_port: int
+    ) -> None:
+        folder.stack(port=closed_port)
+        (folder.path / ".env").write_text("JWT_SECRET='of .env'\n")
+        made = folder.make("seed-dev", f"DB_URL={OWNER}")
+        assert made.called[0] == f"-m scripts.seed_dev [{OWNER}|of .env]"
+
+    @pytest.mark.parametrize("target", WITH_DATA)
+    def test_a_stack_that_was_killed_is_told_from_one_that_never_was(
+        self, folder: Folder, closed_port: int, target: str
+    ) -> None:
+        folder.stack(port=closed_port)
+        folder.engine(answers=False)
+        made = folder.make(*target.split(" "))
+        assert (made.code, made.complained) == (2, [STACK_IS_LOST])
+
+    def test_the_demo_asks_the_api_of_compose(self, folder: Folder) -> None:
+        folder.engine(answers=True, running=True)
+        words = "tools python -m scripts.demo --url http://api:8000"
+        assert f"{DEV} run --rm {words}" in folder.make("demo").called
+
+    @pytest.mark.parametrize("odd", ODD_WORDS)
+    def test_words_arrive_as_they_were_typed(self, folder: Folder, port: int, odd: str) -> None:
+        folder.stack(port=port)
+        made = folder.make("create-client", f"NAME={odd}", "SCOPES=a:b")
+        assert made.called == [
+            f"-m scripts.create_client --name {odd} --scopes a:b [of-the-stack|native]"
+        ]
+        given = folder.make("clean-dev", f"DB_URL=postgresql://o:{odd}@h/d", "CONFIRM=d")
+        said = f"-m scripts.clean_dev --confirm d [postgresql://o:{odd}@h/d|native]"
+        assert given.called == [said]
+
     @pytest.mark.parametrize(("target", "complaint"), MISSING_WORDS.items(), ids=MISSING_WORDS)
-    def test_a_missing_word_is_asked_for(self, folder: Folder, target: str, complaint: str) -> None:
-        folder.stack()
+    def test_a_missing_word_is_asked_for(
+        self, folder: Folder, port: int, target: str, complaint: str
+    ) -> None:
+        folder.stack(port=port)
         made = folder.make(*target.split())
         assert (made.code, made.called) == (2, [])
         assert made.complained[0].startswith(complaint)
@@ -279,8 +360,8 @@ class TestTheRest:
         assert [call for call in made.called if call.startswith(words)]
 
     @pytest.mark.parametrize("target", ["status", "lint", "test", "seed-dev"])
-    def test_fails_when_what_it_calls_fails(self, folder: Folder, target: str) -> None:
-        folder.stack()
+    def test_fails_when_what_it_calls_fails(self, folder: Folder, port: int, target: str) -> None:
+        folder.stack(port=port)
         for program in PROGRAMS:
             folder.program(f".venv/bin/{program}", "#!/bin/sh\nexit 3\n")
         assert folder.make(target).code == 2
