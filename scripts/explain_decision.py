@@ -88,10 +88,20 @@ def _mood(emotion: Mapping[str, Any]) -> str:
     return f"not used ({emotion['absent_reason'] or 'there was no limit to raise'})"
 
 
+def id_of(text: str) -> UUID:
+    """Return an id as it is printed in an answer."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            "an id looks like 01a1fdc6-4716-7684-a6b2-5c2e09391d92"
+        ) from None
+
+
 def main() -> None:
     """Read the id, decide again, print both."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--offer", required=True, type=UUID, metavar="ID")
+    parser.add_argument("--offer", required=True, type=id_of, metavar="ID")
     decision_id = parser.parse_args().offer
     configure_logging(level="warning", service="explain-decision")
     try:

@@ -9,7 +9,12 @@ from ecs.bootstrap import dead_letter_box, owner_application
 from ecs.config import Settings, settings_or_exit
 from ecs.domain.streams import STREAMS, names
 from ecs.log import configure_logging
-from ecs.services.exceptions import BusinessLogicError, DestinationUnavailable, TopologyMismatch
+from ecs.services.exceptions import (
+    AccountExists,
+    BusinessLogicError,
+    DestinationUnavailable,
+    TopologyMismatch,
+)
 
 
 async def forget(settings: Settings, email: str) -> UUID:
@@ -41,9 +46,13 @@ def main() -> None:
     settings = settings_or_exit()
     try:
         user_id = asyncio.run(forget(settings, email))
+    except AccountExists:
+        sys.exit(
+            "Not forgotten: this person's credit is running; the account has to be closed first."
+        )
     except BusinessLogicError as refusal:
         sys.exit(f"Not forgotten: {refusal.detail}")
-    print("Forgotten; the record of decisions stays, pseudonymised.", file=sys.stderr)  # noqa: T201  (a command's answer)
+    print(f"Forgotten: {user_id}; the record of decisions stays, pseudonymised.", file=sys.stderr)  # noqa: T201  (a command's answer)
     print(*asyncio.run(discard_letters(settings, user_id)), sep="\n", file=sys.stderr)  # noqa: T201  (the same)
 
 
