@@ -30,6 +30,8 @@ FILL: Final = (
     f"""INSERT INTO users (id, email, full_name, password_hash)
     SELECT md5('u' || n)::uuid, CASE n WHEN 1 THEN 'maria@example.com' ELSE n || '@example.com' END,
         'Maria Souza', 'none' FROM generate_series(1, {PEOPLE}) n""",
+    """INSERT INTO users (id, email, full_name, password_hash)
+    VALUES ('00000000-0000-7000-8000-000000000000', 'back@example.com', 'Ana Lima', 'none')""",
     f"""INSERT INTO consent_changes (id, consent_id, user_id, client_id, purpose, revision, locale,
         text_version, text_sha256)
     SELECT md5('g' || n)::uuid, md5('g' || n)::uuid, md5('u' || n)::uuid, md5('c')::uuid,
