@@ -5,21 +5,26 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ecs.setting_types import (
     DatabaseUrl,
     Debug,
     Key,
+    KeyId,
+    Keyring,
     MailAddress,
     Name,
     OwnerUrl,
     Password,
     RedisUrl,
     Rule,
+    Simulated,
     SmtpUrl,
+    TestPans,
+    read_keyring,
     rule_of,
     strict,
 )
@@ -87,6 +92,37 @@ class RabbitSettings(BaseSettings):
     port: int = Field(default=5672, ge=1, le=65535)
 
 
+class EncryptionSettings(BaseSettings):
+    """The keys that PANs are encrypted with, and which of them encrypts now."""
+
+    model_config = SettingsConfigDict(env_prefix="ENCRYPTION_", frozen=True)
+
+    keys: Keyring
+    active_key_id: KeyId
+
+    @field_validator("active_key_id")
+    @classmethod
+    def _is_in_keyring(cls, key_id: str, info: ValidationInfo) -> str:
+        keys = info.data.get("keys")  # Not there when it was refused: that is said by itself.
+        if keys is not None and key_id not in read_keyring(keys.get_secret_value()):
+            raise PydanticCustomError("unknown_key", "no key in ENCRYPTION_KEYS has this id")
+        return key_id
+
+    @property
+    def keyring(self) -> dict[str, bytes]:
+        """Every key by its id."""
+        return read_keyring(self.keys.get_secret_value())
+
+
+class BureauSettings(BaseSettings):
+    """The simulated credit bureau."""
+
+    model_config = SettingsConfigDict(env_prefix="BUREAU_", frozen=True)
+
+    key: Key
+    simulation: Simulated = "answers"
+
+
 class MailSettings(BaseSettings):
     """How e-mail leaves, if at all."""
 
@@ -113,10 +149,16 @@ class Settings(BaseSettings):
     db_owner_url: OwnerUrl = Field(default=None, repr=False)
     redis_url: RedisUrl = Field(repr=False)
     client_secret_key: Key
+    blind_index_key: Key
+    audit_seal_key: Key
+    idempotency_key: Key
+    prequalification_test_pans: TestPans = ""
     jwt: Annotated[JwtSettings, NoDecode] = Field(default_factory=JwtSettings)
     features: Annotated[FeatureSettings, NoDecode] = Field(default_factory=FeatureSettings)
     credit: Annotated[CreditSettings, NoDecode] = Field(default_factory=CreditSettings)
     rabbitmq: Annotated[RabbitSettings, NoDecode] = Field(default_factory=RabbitSettings)
+    encryption: Annotated[EncryptionSettings, NoDecode] = Field(default_factory=EncryptionSettings)
+    bureau: Annotated[BureauSettings, NoDecode] = Field(default_factory=BureauSettings)
     mail: Annotated[MailSettings, NoDecode] = Field(default_factory=MailSettings)
 
     @property
@@ -222,7 +264,7 @@ def _complaint(model: type[BaseSettings], item: ErrorDetails) -> str:
     if item["type"] == "missing":
         return _missing(variable, rule)
     # Only these reasons are our own words; the library's may quote the value.
-    reason = f" ({item['msg']})" if item["type"] in {"weak", "url"} else ""
+    reason = f" ({item['msg']})" if item["type"] in {"weak", "url", "unknown_key"} else ""
     return f"{variable} must be {rule.must}, e.g. {rule.example}{reason}"
 
 

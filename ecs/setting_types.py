@@ -1,5 +1,8 @@
 """The kinds of values that settings have, and the rule of each in the words of a complaint."""
 
+import base64
+import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,6 +15,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from ecs.domain.prequalification.pan import canonical
 from ecs.integrations.mail.sender import sender_address
 
 KEY_BYTES_MIN: Final = 32
@@ -36,6 +40,11 @@ TLS_QUERIES: Final = frozenset(
 )
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 MAKE_ONE: Final = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+MAKE_KEYRING: Final = (
+    "python3 -c 'import base64, json, secrets;"
+    ' print(json.dumps({"1": base64.b64encode(secrets.token_bytes(32)).decode()}))\''
+)
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 # Whether what anybody could guess is refused; true while a production process reads its settings.
 _STRICT: Final[ContextVar[bool]] = ContextVar("strict", default=False)
 
@@ -195,6 +204,76 @@ def _debug(debug: bool) -> bool:  # noqa: FBT001  (pydantic calls it)
     return debug
 
 
+def _keyring(text: SecretStr) -> SecretStr:
+    """Check the JSON of a keyring; what is wrong is said without quoting any of it."""
+    try:
+        keys = read_keyring(text.get_secret_value())
+    except ValueError:
+        raise PydanticCustomError("weak", "it is no such JSON") from None
+    if _STRICT.get() and any(len(set(key)) < DISTINCT_CHARACTERS_MIN for key in keys.values()):
+        raise PydanticCustomError("weak", "a key is too regular")
+    return text
+
+
+def read_keyring(text: str) -> dict[str, bytes]:
+    """Return key ids and 32-byte keys, or raise ``ValueError``, which says nothing of them."""
+    try:
+        written = json.loads(text)
+        keys = {
+            key_id: base64.b64decode(key, validate=True)
+            for key_id, key in written.items()
+            if _KEY_ID.fullmatch(key_id)
+        }
+    except (ValueError, TypeError, AttributeError):
+        raise ValueError("no keyring") from None
+    if (
+        not keys
+        or len(keys) < len(written)
+        or {len(key) for key in keys.values()} != {KEY_BYTES_MIN}
+    ):
+        raise ValueError("no keyring")
+    return keys
+
+
+def _test_pans(text: str) -> str:
+    if text and _STRICT.get():
+        raise PydanticCustomError("weak", "this is production")
+    if any(canonical(pan) != pan for pan in filter(None, text.split(","))):
+        raise PydanticCustomError("weak", "one of them has another form")
+    return text
+
+
+def _simulated(mode: str) -> str:
+    if mode != "answers" and _STRICT.get():
+        raise PydanticCustomError("weak", "this is production")
+    return mode
+
+
+Keyring = Annotated[
+    SecretStr,
+    AfterValidator(_keyring),
+    Rule(
+        must=(
+            "a JSON object of key ids (1 to 32 letters, digits, dots, - or _) and keys (32 random"
+            " bytes in base64)"
+        ),
+        example=f"what this prints: {MAKE_KEYRING}",
+    ),
+]
+KeyId = Annotated[str, Rule(must="the id of the key in ENCRYPTION_KEYS that encrypts", example="1")]
+TestPans = Annotated[
+    str,
+    AfterValidator(_test_pans),
+    Rule(
+        must="PANs with commas between them, and empty in production",
+        example="ABCDE1234F,FGHIJ5678K",
+    ),
+]
+Simulated = Annotated[
+    Literal["answers", "refuses", "hangs"],
+    AfterValidator(_simulated),
+    Rule(must="answers, refuses or hangs, and answers in production"),
+]
 Key = Annotated[
     SecretStr,
     AfterValidator(_key),

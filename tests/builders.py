@@ -1,5 +1,7 @@
 """Settings, people, clients, months of money and a served application for the tests."""
 
+import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,7 +14,14 @@ from pydantic import SecretStr
 
 from ecs.api.app import create_app
 from ecs.bootstrap import Application
-from ecs.config import CreditSettings, JwtSettings, RabbitSettings, Settings
+from ecs.config import (
+    BureauSettings,
+    CreditSettings,
+    EncryptionSettings,
+    JwtSettings,
+    RabbitSettings,
+    Settings,
+)
 from ecs.domain.credit.agreements import CreditOffer
 from ecs.domain.credit.history import Category
 from ecs.domain.people import CLIENT_SCOPES, USER_SCOPES
@@ -23,6 +32,12 @@ from tests.unit.domain.credit import people
 PASSWORD: Final = "correct horse battery staple"
 JWT_SECRET: Final = "tests-9f3b1c77d2e84a56b0c1-signing-key"
 CLIENT_SECRET_KEY: Final = "tests-4d8e2a6c90b7413f8a5e-hmac-key"
+BLIND_INDEX_KEY: Final = "tests-1a7c5e93b2d84f60c7e9-blind-index"
+AUDIT_SEAL_KEY: Final = "tests-6b0d4f82a1c93e75d8f2-audit-seal"
+IDEMPOTENCY_KEY: Final = "tests-3e9a1d75c6b2480f4a7e-idempotency"
+BUREAU_KEY: Final = "tests-8c2f6a0e9d5b4713b1a6-bureau-score"
+ENCRYPTION_KEY: Final = bytes(range(32))
+TEST_PANS: Final = ("ABCDE1234F", "FGHIJ5678K")
 CURRENCY: Final = "BRL"
 HOUR: Final = timedelta(hours=1)
 PURPOSE: Final = "emotion.credit_decision"
@@ -60,6 +75,14 @@ def settings_for(database: Database, redis_url: str, **changes: Any) -> Settings
         "db_owner_url": database.owner_url,
         "redis_url": redis_url,
         "client_secret_key": SecretStr(CLIENT_SECRET_KEY),
+        "blind_index_key": SecretStr(BLIND_INDEX_KEY),
+        "audit_seal_key": SecretStr(AUDIT_SEAL_KEY),
+        "idempotency_key": SecretStr(IDEMPOTENCY_KEY),
+        "prequalification_test_pans": ",".join(TEST_PANS),
+        "encryption": EncryptionSettings(
+            keys=SecretStr(json.dumps({"1": b64encode(ENCRYPTION_KEY).decode()})), active_key_id="1"
+        ),
+        "bureau": BureauSettings(key=SecretStr(BUREAU_KEY)),
         "jwt": JwtSettings(secret=SecretStr(JWT_SECRET)),
         "credit": CreditSettings(currency=CURRENCY),
         "rabbitmq": NOBODY,

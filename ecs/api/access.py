@@ -32,6 +32,9 @@ DESCRIPTIONS: Final[dict[str, str]] = {
     "notifications:read": "See one's own notifications",
     "offers:accept": "Accept an offer",
     "offers:read": "See one's own decisions and jobs",
+    "prequalification:read": "See one's own applications for prequalification",
+    "prequalification:review": "Decide applications that wait for an officer",
+    "prequalification:write": "Apply for the prequalification of a loan",
     "transactions:write": "Send transactions of any person",
 }
 SCOPES: Final[dict[PrincipalKind, frozenset[str]]] = {

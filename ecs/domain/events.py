@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -41,7 +42,46 @@ class NotificationWritten(Event):
     notification_id: UUID
 
 
-EVENTS: Final[tuple[type[Event], ...]] = (OfferAccepted, NotificationWritten)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationSubmitted(Event):
+    """
+    Somebody applied for a loan's prequalification; a bureau is to be asked for a score.
+
+    ``pan_encrypted`` is base64 of what the cipher made; amounts are rupees as text. ``user_id``
+    lets a dead letter be found when the person is forgotten.
+    """
+
+    name: ClassVar[str] = "prequalification.application-submitted"
+    kind: ClassVar[str] = "application_submitted"
+    destination: ClassVar[str] = "amqp:ecs.domain"
+
+    application_id: UUID
+    user_id: UUID
+    pan_encrypted: str
+    monthly_income_inr: str
+    loan_amount_inr: str
+    loan_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditReportGenerated(Event):
+    """A bureau has given a score; the application is to be decided."""
+
+    name: ClassVar[str] = "prequalification.credit-report-generated"
+    kind: ClassVar[str] = "credit_report_generated"
+    destination: ClassVar[str] = "amqp:ecs.domain"
+
+    application_id: UUID
+    user_id: UUID
+    cibil_score: int
+
+
+EVENTS: Final[tuple[type[Event], ...]] = (
+    OfferAccepted,
+    NotificationWritten,
+    ApplicationSubmitted,
+    CreditReportGenerated,
+)
 DESTINATIONS: Final[frozenset[str]] = frozenset(event.destination for event in EVENTS)
 
 
@@ -56,3 +96,4 @@ class OutboxMessage:
     payload: Mapping[str, Any]
     request_id: str | None
     attempt: int
+    created_at: datetime

@@ -14,9 +14,13 @@ USER_SCOPES: Final[frozenset[str]] = frozenset(
         "notifications:read",
         "offers:accept",
         "offers:read",
+        "prequalification:read",
+        "prequalification:write",
     }
 )
-CLIENT_SCOPES: Final[frozenset[str]] = frozenset({"emotions:ingest", "transactions:write"})
+CLIENT_SCOPES: Final[frozenset[str]] = frozenset(
+    {"emotions:ingest", "prequalification:review", "transactions:write"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,11 @@ from types import MappingProxyType
 from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from ecs.domain.events import ApplicationSubmitted, CreditReportGenerated
+
 LENGTH_MAX: Final = 1_000_000
+# Pauses before a message is tried again: what passes soon, an outage of minutes, one of hours.
+RETRY_SECONDS: Final = (*[5] * 3, *[60] * 10, *[600] * 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +20,8 @@ class Stream:
     A durable queue behind an exchange, and the queue of what could not be used.
 
     ``length_max`` bounds the messages that wait; a fuller queue refuses further ones.
+    ``retry_seconds`` are the pauses before a postponed message comes again, one for each attempt;
+    what is postponed once more is dead.
     """
 
     exchange: str
@@ -23,6 +29,11 @@ class Stream:
     queue: str
     dead_queue: str
     length_max: int = LENGTH_MAX
+    retry_seconds: tuple[int, ...] = ()
+
+    def retry_queue(self, seconds: int) -> str:
+        """Return the queue in which messages wait for so long."""
+        return f"{self.queue}.retry-{seconds}s"
 
 
 EMOTIONS: Final = Stream(
@@ -31,17 +42,47 @@ EMOTIONS: Final = Stream(
     queue="ecs.emotions.events",
     dead_queue="ecs.emotions.dead",
 )
-STREAMS: Final[Mapping[str, Stream]] = MappingProxyType({"emotions": EMOTIONS})
+CREDIT_REPORTS: Final = Stream(
+    exchange="ecs.domain",
+    routing_key=ApplicationSubmitted.name,
+    queue="ecs.prequalification.credit-report",
+    dead_queue="ecs.prequalification.credit-report.dead",
+    retry_seconds=RETRY_SECONDS,
+)
+DECISIONS: Final = Stream(
+    exchange="ecs.domain",
+    routing_key=CreditReportGenerated.name,
+    queue="ecs.prequalification.decision",
+    dead_queue="ecs.prequalification.decision.dead",
+    retry_seconds=RETRY_SECONDS,
+)
+STREAMS: Final[Mapping[str, Stream]] = MappingProxyType(
+    {"emotions": EMOTIONS, "credit-report": CREDIT_REPORTS, "decision": DECISIONS}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A message as it was taken from a stream. ``app_id`` names the client that sent it."""
+    """
+    A message as it was taken from a stream. ``app_id`` names the client that sent it.
+
+    ``attempt`` counts from 1 how often it was postponed.
+    """
 
     body: bytes = field(repr=False)
     app_id: str | None
     message_id: str | None
     redelivered: bool
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postponed:
+    """A message that cannot be used now but may be later, and the code and the reason why."""
+
+    delivery: Delivery
+    code: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,10 @@ IntegrationError
 ├── InvalidToken      not an access token of ours, or no longer
 ├── HasherBusy        too many passwords are being hashed already
 ├── HandlerStuck      what handles a stream's messages does not come back
+├── CipherError
+│   ├── UnknownKey           no key of ours has the id that a ciphertext names
+│   └── DecryptionFailed     a ciphertext was changed, cut, or is of another application
+├── BureauUnavailable the credit bureau gave no score this time
 ├── MailError
 │   ├── MailUndeliverable    this letter will never arrive: trying again cannot help
 │   ├── MailUnavailable      it could not be handed over this time
@@ -52,6 +56,22 @@ class PublishInterrupted(DestinationUnavailable):
 
 class HandlerStuck(IntegrationError):
     """A handler of messages did not come back; nobody knows what it holds: end the process."""
+
+
+class CipherError(IntegrationError):
+    """A ciphertext cannot be read. Says neither its bytes nor what may be inside."""
+
+
+class UnknownKey(CipherError):
+    """No key of ours has the id that the ciphertext names: it is not in ``ENCRYPTION_KEYS``."""
+
+
+class DecryptionFailed(CipherError):
+    """The ciphertext was changed, cut, or belongs to another application."""
+
+
+class BureauUnavailable(IntegrationError):
+    """The credit bureau gave no score this time; asking later may help."""
 
 
 class MailError(IntegrationError):

@@ -25,7 +25,7 @@ WITH written AS (
 SELECT pg_notify('outbox', :destination)
 """)
 _TAKE: Final = text("""
-SELECT id, name, kind, destination, payload, request_id, attempt FROM outbox_events
+SELECT id, name, kind, destination, payload, request_id, attempt, created_at FROM outbox_events
 WHERE destination = :destination AND published_at IS NULL AND parked_at IS NULL
   AND available_at <= now()
 ORDER BY available_at LIMIT :limit

@@ -9,15 +9,21 @@ WITH_CLEANING: Final = "SELECT, INSERT, UPDATE, DELETE"
 
 PRIVILEGES: Final[dict[str, str]] = {
     "alembic_version": READ_ONLY,
+    "audit_log": APPEND_ONLY,
+    "audit_seals": APPEND_ONLY,
     "clients": READ_ONLY,
     "consent_changes": APPEND_ONLY,
     "credit_accounts": READ_WRITE,
     "credit_offers": READ_WRITE,
+    "credit_reports": APPEND_ONLY,
     # Without UPDATE: an event is never changed, only removed when its time is over.
     "emotional_events": "SELECT, INSERT, DELETE",
+    "idempotency_keys": "SELECT, INSERT, DELETE",
     "jobs": READ_WRITE,
     "notifications": READ_WRITE,
     "outbox_events": WITH_CLEANING,
+    "prequalification_applications": READ_WRITE,
+    "prequalification_status_changes": APPEND_ONLY,
     "processed_messages": "SELECT, INSERT, DELETE",
     "risk_assessments": APPEND_ONLY,
     "transactions": APPEND_ONLY,

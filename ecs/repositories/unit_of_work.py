@@ -5,16 +5,21 @@ from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from ecs.repositories.audit_repository import AuditRepository
 from ecs.repositories.auth_repository import AuthRepository
 from ecs.repositories.consents_repository import ConsentsRepository
 from ecs.repositories.credit_repository import CreditRepository
 from ecs.repositories.database import translate
 from ecs.repositories.decision_records_repository import DecisionRecordsRepository
 from ecs.repositories.emotions_repository import EmotionsRepository
+from ecs.repositories.encrypted_pans_repository import EncryptedPansRepository
+from ecs.repositories.idempotency_repository import IdempotencyRepository
 from ecs.repositories.jobs_repository import JobsRepository
 from ecs.repositories.maintenance_repository import MaintenanceRepository
 from ecs.repositories.notifications_repository import NotificationsRepository
 from ecs.repositories.outbox_repository import OutboxRepository
+from ecs.repositories.prequalification_pipeline_repository import PrequalificationPipelineRepository
+from ecs.repositories.prequalification_repository import PrequalificationRepository
 from ecs.repositories.processed_messages_repository import ProcessedMessagesRepository
 from ecs.repositories.transactions_repository import TransactionsRepository
 
@@ -27,6 +32,11 @@ class UnitOfWork:
     ``RepositoryError``s.
     """
 
+    audit: AuditRepository
+    encrypted_pans: EncryptedPansRepository
+    idempotency: IdempotencyRepository
+    prequalification: PrequalificationRepository
+    prequalification_pipeline: PrequalificationPipelineRepository
     auth: AuthRepository
     consents: ConsentsRepository
     credit: CreditRepository
@@ -44,6 +54,11 @@ class UnitOfWork:
 
     async def __aenter__(self) -> Self:
         self._session = self._sessions()
+        self.audit = AuditRepository(self._session)
+        self.encrypted_pans = EncryptedPansRepository(self._session)
+        self.idempotency = IdempotencyRepository(self._session)
+        self.prequalification = PrequalificationRepository(self._session)
+        self.prequalification_pipeline = PrequalificationPipelineRepository(self._session)
         self.auth = AuthRepository(self._session)
         self.consents = ConsentsRepository(self._session)
         self.credit = CreditRepository(self._session)

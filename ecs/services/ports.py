@@ -7,6 +7,8 @@ from uuid import UUID
 
 from ecs.domain.events import OutboxMessage
 from ecs.domain.notifications import Letter
+from ecs.domain.prequalification.application import CreditEnquiry
+from ecs.domain.prequalification.pan import Pan
 from ecs.domain.principal import Claims, PrincipalKind
 
 
@@ -97,6 +99,47 @@ class Mailer(Protocol):
             MailUnavailable: trying again may help.
             MailPerhapsSent: nobody knows; trying again may repeat it.
         """
+
+
+class PanCipher(Protocol):
+    """Encrypts PANs, so that each ciphertext belongs to one application."""
+
+    active_key_id: str
+
+    def encrypt(self, pan: Pan, *, application_id: UUID) -> bytes:
+        """Return what may be stored: another one each time."""
+
+    def decrypt(self, ciphertext: bytes, *, application_id: UUID) -> Pan:
+        """
+        Return the PAN.
+
+        Raises:
+            UnknownKey: no key of ours has the id that the ciphertext names.
+            DecryptionFailed: changed, cut, or of another application.
+        """
+
+
+class BlindIndex(Protocol):
+    """Makes equal PANs equal, and tells nothing else about them."""
+
+    def __call__(self, pan: Pan) -> bytes:
+        """Return 32 bytes: the HMAC of the PAN."""
+
+
+class Bureau(Protocol):
+    """Knows how people have paid so far."""
+
+    name: str
+
+    async def score(self, enquiry: CreditEnquiry) -> int:
+        """Return a credit score, 300 to 900, or raise ``BureauUnavailable``."""
+
+
+class Fingerprint(Protocol):
+    """Makes texts comparable without keeping them."""
+
+    def __call__(self, *parts: str) -> bytes:
+        """Return 32 bytes: an HMAC over all the parts, none of which runs into the next."""
 
 
 class GiveUp(Protocol):

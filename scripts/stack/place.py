@@ -19,7 +19,10 @@ ROOT: Final = Path("/var/tmp")  # noqa: S108  (its folder is checked to be ours)
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 THROWAWAY_PREFIX: Final = "t-"
 LOCK_ATTEMPTS: Final = 6
-SECRET_NAMES: Final = ("superuser", "owner", "app", "redis", "rabbitmq", "jwt", "client_key")
+SECRET_NAMES: Final = (
+    *("superuser", "owner", "app", "redis", "rabbitmq", "jwt", "client_key"),
+    *("blind_index", "audit_seal", "idempotency", "bureau", "encryption_1"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ class Place:
         """Return the stack's passwords and keys, made at random the first time."""
         file = self.home / "secrets.json"
         known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
-        if set(known) != set(SECRET_NAMES):
+        if not set(SECRET_NAMES) <= set(known):
             known = {name: secrets.token_hex(32) for name in SECRET_NAMES} | known
             write_private(file, json.dumps(known))
         return known

@@ -1,5 +1,7 @@
 """The stack's addresses as the application's environment variables."""
 
+import base64
+import json
 import shlex
 from typing import Final
 
@@ -38,6 +40,8 @@ def _common(ports: dict[str, int]) -> dict[str, str]:
         "FEATURE_ENGINEERING_EMOTIONAL_EVENTS_LIMIT": "50",
         "CREDIT_CURRENCY": "BRL",
         "CREDIT_OFFER_EXPIRES_HOURS": "360",
+        "PREQUALIFICATION_TEST_PANS": "ABCDE1234F,FGHIJ5678K",
+        "BUREAU_SIMULATION": "answers",
     }
 
 
@@ -75,4 +79,14 @@ def _secrets(place: Place) -> dict[str, str]:
         "JWT_ISSUER": "ecs",
         "JWT_AUDIENCE": "ecs-api",
         "CLIENT_SECRET_KEY": place.secrets()["client_key"],
+        "BLIND_INDEX_KEY": place.secrets()["blind_index"],
+        "AUDIT_SEAL_KEY": place.secrets()["audit_seal"],
+        "IDEMPOTENCY_KEY": place.secrets()["idempotency"],
+        "BUREAU_KEY": place.secrets()["bureau"],
+        **_keyring(place),
     }
+
+
+def _keyring(place: Place) -> dict[str, str]:
+    key = base64.b64encode(bytes.fromhex(place.secrets()["encryption_1"])).decode()
+    return {"ENCRYPTION_KEYS": json.dumps({"1": key}), "ENCRYPTION_ACTIVE_KEY_ID": "1"}

@@ -146,6 +146,7 @@ def settings_for(database: Database, redis_url: str, **changes: Any) -> Settings
     """Return the settings of a production process; nobody listens where RabbitMQ should be."""
     strong: dict[str, Any] = {
         "environment": "production",
+        "prequalification_test_pans": "",
         "client_secret_key": SecretStr(CLIENT_KEY),
         "jwt": JwtSettings(secret=SecretStr(SIGNING_KEY)),
     }

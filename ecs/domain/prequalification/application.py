@@ -1,0 +1,99 @@
+"""Applications for a loan's prequalification, and the statuses they may move through."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+from uuid import UUID
+
+from ecs.domain.money import Money
+from ecs.domain.prequalification.pan import Pan
+
+# A PAN has at most one application that is open or approved in such a period.
+DUPLICATE_PERIOD: Final = timedelta(days=30)
+
+
+class LoanType(StrEnum):
+    """What the loan is for."""
+
+    PERSONAL = "PERSONAL"
+    HOME = "HOME"
+    AUTO = "AUTO"
+
+
+class Status(StrEnum):
+    """Where an application stands."""
+
+    PENDING = "PENDING"
+    MANUAL_REVIEW = "MANUAL_REVIEW"
+    PRE_APPROVED = "PRE_APPROVED"
+    REJECTED = "REJECTED"
+
+
+ACTIVE: Final = frozenset({Status.PENDING, Status.MANUAL_REVIEW, Status.PRE_APPROVED})
+MOVES: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
+    {
+        Status.PENDING: frozenset({Status.PRE_APPROVED, Status.REJECTED, Status.MANUAL_REVIEW}),
+        Status.MANUAL_REVIEW: frozenset({Status.PRE_APPROVED, Status.REJECTED}),
+        Status.PRE_APPROVED: frozenset(),
+        Status.REJECTED: frozenset(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewApplication:
+    """An application as it is handed in. The PAN is in clear: it lives as long as the request."""
+
+    id: UUID
+    user_id: UUID
+    pan: Pan
+    applicant_name: str = field(repr=False)
+    monthly_income: Money
+    loan_amount: Money
+    loan_type: LoanType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChange:
+    """A status, and since when."""
+
+    status: Status
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """
+    An application as it is kept: of its PAN, the mask alone.
+
+    ``version`` is the number of entries in ``history``, oldest first.
+    """
+
+    id: UUID
+    user_id: UUID
+    status: Status
+    version: int
+    pan_masked: str
+    applicant_name: str = field(repr=False)
+    loan_type: LoanType
+    loan_amount: Money
+    monthly_income: Money
+    cibil_score: int | None
+    decision_reason: str | None
+    max_approved: Money | None
+    created_at: datetime
+    updated_at: datetime
+    history: tuple[StatusChange, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditEnquiry:
+    """What a credit bureau is asked."""
+
+    application_id: UUID
+    pan: Pan
+    monthly_income: Money
+    loan_type: LoanType
