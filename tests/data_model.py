@@ -20,6 +20,11 @@ LOOSE: Final = (
     ("users", "consent_changes", "user_id, no key: the proof outlives the person"),
     ("jobs", "outbox_events", "id, no key: the event is cleaned away first"),
     ("jobs", "processed_messages", "message_id, no key: the memory ends first"),
+    (
+        "prequalification_applications",
+        "audit_log",
+        "application_id, no key: the audit outlives the application",
+    ),
 )
 _PICTURE: Final = re.compile(r"^```mermaid\n.*?^```\n", re.DOTALL | re.MULTILINE)
 DIALECT: Final = dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy
