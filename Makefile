@@ -42,10 +42,10 @@ PYTEST = $(BIN)/python -m pytest
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / {printf "  make %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Run (no Docker)
-.PHONY: run up down status restart logs
+.PHONY: run up down status restart logs new-encryption-key drop-encryption-key
 run: $(STAMP) ## Start everything, print how to try it, stay until Ctrl-C
 	@exec $(BIN)/python -m scripts.stack run
 up: $(STAMP) ## The same in the background
@@ -59,6 +59,11 @@ restart: $(STAMP) ## Restart the APIs one after the other, without a gap; PROGRA
 logs: $(STAMP) ## Follow the logs; PROGRAM=api-1 for one of them
 	@exec $(BIN)/python -m scripts.stack logs $(PROGRAM)
 
+new-encryption-key: $(STAMP) ## Make a new key for PANs, then the active one, without a gap; next: make rotate-encryption
+	@$(BIN)/python -m scripts.stack new-encryption-key
+drop-encryption-key: $(STAMP) ## Forget a key for PANs that nothing is left on: KEY=1
+	@$(BIN)/python -m scripts.stack drop-encryption-key $(KEY)
+
 ##@ Run with Docker
 .PHONY: run-dev down-dev run-prod down-prod db-up db-down
 run-dev: ## Build and start development: one API with reload on APP_PORT, workers, Mailpit
@@ -68,7 +73,7 @@ down-dev: ## Stop it; the data stay
 	@$(ENGINE) $(DEV) down
 run-prod: ## Build and start production: Nginx on port 80, three APIs, all workers; needs .env
 	@$(ENGINE) [ -f .env ] || { echo 'There is no .env: cp .env.example .env, then give every change-me in it a value of its own.' >&2; exit 2; }
-	@! grep -q '^[^#]*change-me' .env || { echo '.env still holds values that everybody knows: give every change-me in it a value of its own.' >&2; exit 2; }
+	@! grep -qE '^[^#]*(change-me|Y2hhbmdlLW1l)' .env || { echo '.env still holds values that everybody knows: give every change-me in it a value of its own.' >&2; exit 2; }
 	@$(READABLE); $(PROD) up --build --detach
 	@echo 'Started: http://127.0.0.1/ready'
 down-prod: ## Stop it; the data stay
@@ -108,12 +113,15 @@ hooks: $(STAMP) ## Check each commit before it is made (git hooks; downloads not
 	@$(BIN)/pre-commit install
 
 ##@ Measure
-.PHONY: benchmark-ingest
+.PHONY: benchmark-ingest benchmark-prequalification
 benchmark-ingest: $(STAMP) ## Measure how fast emotional events are taken in, as ratios to COPY
 	@$(BIN)/python -m scripts.benchmark_ingest
+benchmark-prequalification: $(STAMP) ## Measure applications a second and how soon each is decided; ARGS="--rate 150"
+	@$(BIN)/python -m scripts.benchmark_prequalification $(ARGS)
 
 ##@ Data of the running stack, native or with Docker (or DB_URL=<the owner's URL>)
-.PHONY: demo create-client seed-dev clean-dev explain forget-user produce-emotions dead-letters
+.PHONY: demo create-client seed-dev clean-dev explain forget-user produce-emotions dead-letters audit-verify \
+	rotate-encryption
 demo: $(STAMP) ## Let ten personas walk the journey; a table shows what each got and why
 	@$(WITH_STACK) -m scripts.demo $${api:+--url "$$api"}
 create-client: $(STAMP) ## Make an API client: NAME=... SCOPES="a:write b:write"; prints one JSON line
@@ -126,6 +134,8 @@ clean-dev: $(STAMP) ## Remove all development data; CONFIRM=<database> if DB_URL
 produce-emotions: $(STAMP) ## Stream moods of the demo people over RabbitMQ: COUNT=600 RATE=100 SEED=1 DAYS=3
 	@$(WITH_STACK) -m scripts.produce_emotions $${COUNT:+--count "$$COUNT"} \
 		$${RATE:+--rate "$$RATE"} $${SEED:+--seed "$$SEED"} $${DAYS:+--days "$$DAYS"}
+audit-verify: $(STAMP) ## Check that the audit of access to PANs is as it was written; names what is not
+	@$(WITH_STACK) -m scripts.audit_verify
 explain: $(STAMP) ## Show a decision whole, decide it again and compare: OFFER=<id>
 	@[ -n "$$OFFER" ] || { echo "Give OFFER=<the id of an offer or of an assessment>" >&2; exit 2; }
 	@$(WITH_STACK) -m scripts.explain_decision --offer "$$OFFER"
@@ -133,9 +143,11 @@ forget-user: $(STAMP) ## Delete a person, keep the record of decisions pseudonym
 	@[ -n "$$EMAIL" ] || { echo "Give EMAIL=..." >&2; exit 2; }
 	@$(WITH_STACK) -m scripts.forget_user --email "$$EMAIL"
 
-dead-letters: $(STAMP) ## Show what a stream could not use; REDRIVE|DISCARD=all|<code>|<id>|user:<id>,...
-	@$(WITH_STACK) -m scripts.dead_letters --stream "$${STREAM:-emotions}" \
+dead-letters: $(STAMP) ## Show what could not be used; STREAM=<name> REDRIVE|DISCARD=all|<code>|<id>|user:<id>
+	@$(WITH_STACK) -m scripts.dead_letters $${STREAM:+--stream "$$STREAM"} \
 		$${REDRIVE:+--redrive "$$REDRIVE"} $${DISCARD:+--discard "$$DISCARD"}
+rotate-encryption: $(STAMP) ## Re-encrypt every PAN with the active key, while everything goes on
+	@$(WITH_STACK) -m scripts.rotate_encryption
 
 ##@ Migrations (DB_URL=<the owner's URL>, or the running stack's)
 .PHONY: migrate-generate migrate-upgrade migrate-downgrade migrate-current migrate-history

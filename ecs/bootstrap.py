@@ -10,39 +10,52 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from ecs.config import Settings
-from ecs.domain.events import NotificationWritten, OfferAccepted
+from ecs.domain.events import DESTINATIONS, NotificationWritten, OfferAccepted
 from ecs.domain.period import Window
-from ecs.domain.streams import Stream
+from ecs.domain.streams import STREAMS, Stream
+from ecs.integrations.amqp_publisher import AmqpPublisher
+from ecs.integrations.audit_digests import HmacDigest
+from ecs.integrations.bureau.guarded import GuardedBureau
+from ecs.integrations.bureau.simulation import SimulatedBureau
 from ecs.integrations.client_secrets import ClientSecrets
+from ecs.integrations.hmacs import HmacBlindIndex, HmacFingerprint
 from ecs.integrations.identifiers import new_id
 from ecs.integrations.mail.log_mailer import LogMailer
 from ecs.integrations.mail.smtp_mailer import SmtpMailer, SmtpServer
+from ecs.integrations.pan_cipher import AesGcmPanCipher
 from ecs.integrations.password_hasher import PasswordHasher
 from ecs.integrations.probes import answers, rabbitmq_probe, redis_probe
 from ecs.integrations.rabbitmq.connection import Broker
 from ecs.integrations.rabbitmq.consumer import Pace, StreamConsumer
 from ecs.integrations.rabbitmq.dead_letters import DeadLetterBox
 from ecs.integrations.rabbitmq.handling import CanWork, Handle, Handling
+from ecs.integrations.rabbitmq.intake import BatchLimits
 from ecs.integrations.rabbitmq.publisher import StreamPublisher
 from ecs.integrations.risk_model_file import load_risk_model
 from ecs.integrations.rq_publisher import RqPublisher
 from ecs.integrations.system_clock import utc_now
 from ecs.integrations.token_signer import TokenSigner
 from ecs.repositories import schema
-from ecs.repositories.database import job_engine, request_engine
+from ecs.repositories.database import REQUEST_CONNECTIONS, job_engine, request_engine
 from ecs.repositories.exceptions import DatabaseError
 from ecs.repositories.outbox_listener import OutboxListener
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.acceptance_service import AcceptanceService
+from ecs.services.audit_service import AuditService
 from ecs.services.auth_service import AuthService
 from ecs.services.consents_service import ConsentsService
+from ecs.services.credit_reports_service import CreditReportsService
 from ecs.services.credit_service import CreditOfferCalculator, CreditService
 from ecs.services.emotions_service import EmotionsService
+from ecs.services.encryption_service import EncryptionService
+from ecs.services.idempotency import Idempotency
 from ecs.services.jobs_service import JobsService
 from ecs.services.maintenance_service import MaintenanceService
 from ecs.services.notifications_service import NotificationsService
 from ecs.services.outbox_service import OutboxService
-from ecs.services.ports import Mailer, Probe
+from ecs.services.ports import Bureau, Mailer, PanCipher, Probe
+from ecs.services.prequalification_decisions_service import PrequalificationDecisionsService
+from ecs.services.prequalification_service import PrequalificationService
 from ecs.services.readiness_service import ReadinessService
 from ecs.services.replay_service import ReplayService
 from ecs.services.transactions_service import TransactionsService
@@ -52,6 +65,9 @@ JOB_FUNCTIONS: Final = {
     NotificationWritten.kind: "workers.jobs.notifications.send_email",
 }
 ACTIVE_KEY_ID: Final = "1"
+# How a stream is consumed: in few large transactions, or soon after each message.
+PLENTY: Final = Pace()
+PROMPT: Final = Pace(prefetch=200, batch=BatchLimits(messages_max=100, seconds_max=0.02))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +75,31 @@ class Application:
     """The services, ready to be called by HTTP, by workers or by scripts."""
 
     acceptance: AcceptanceService
+    audit: AuditService
     auth: AuthService
     consents: ConsentsService
     credit: CreditService
+    credit_reports: CreditReportsService
     emotions: EmotionsService
+    encryption: EncryptionService
     jobs: JobsService
     maintenance: MaintenanceService
     notifications: NotificationsService
     outbox: OutboxService
+    prequalification: PrequalificationService
+    prequalification_decisions: PrequalificationDecisionsService
     readiness: ReadinessService
     replays: ReplayService
     transactions: TransactionsService
 
 
 @asynccontextmanager
-async def application(settings: Settings, *, name: str) -> AsyncIterator[Application]:
+async def application(
+    settings: Settings, *, name: str, connections: int = REQUEST_CONNECTIONS
+) -> AsyncIterator[Application]:
     """Build the application of a serving process, and take it apart again."""
-    async with _assembled(settings, request_engine(settings.db_url, name=f"ecs-{name}")) as ecs:
+    engine = request_engine(settings.db_url, name=f"ecs-{name}", connections=connections)
+    async with _assembled(settings, engine) as ecs:
         yield ecs
 
 
@@ -100,7 +124,12 @@ def stream_publisher(settings: Settings, *, name: str) -> StreamPublisher:
 
 
 def stream_consumer(
-    settings: Settings, *, stream: Stream, handle: Handle, can_work: CanWork
+    settings: Settings,
+    *,
+    stream: Stream,
+    handle: Handle,
+    can_work: CanWork,
+    pace: Pace = PLENTY,
 ) -> StreamConsumer:
     """Return what gives a stream's messages to ``handle``; a failing database makes it wait."""
     handling = Handling(
@@ -108,14 +137,14 @@ def stream_consumer(
         can_work=can_work,
         passing=(DatabaseError,),
         publisher=stream_publisher(settings, name=f"{stream.dead_queue}-publisher"),
-        dead_queue=stream.dead_queue,
+        stream=stream,
     )
     return StreamConsumer(
         _broker(settings),
         name=f"ecs-{stream.queue}-consumer",
         stream=stream,
         handling=handling,
-        pace=Pace(),
+        pace=pace,
     )
 
 
@@ -127,6 +156,15 @@ def dead_letter_box(settings: Settings, *, stream: Stream) -> DeadLetterBox:
         stream=stream,
         publisher=stream_publisher(settings, name="dead-letters-redrive"),
     )
+
+
+def _amqp_publisher(settings: Settings) -> AmqpPublisher:
+    exchanges = {one.partition(":")[2] for one in DESTINATIONS if one.startswith("amqp:")}
+    streams = [stream for stream in STREAMS.values() if stream.exchange in exchanges]
+    publisher = StreamPublisher(
+        _broker(settings), name="ecs-outbox-relay", now=utc_now, streams=streams
+    )
+    return AmqpPublisher(publisher, streams=streams)
 
 
 def _broker(settings: Settings) -> Broker:
@@ -144,6 +182,8 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
         stack.push_async_callback(engine.dispose)
         publisher = RqPublisher(settings.redis_url, functions=JOB_FUNCTIONS)
         stack.callback(publisher.close)
+        amqp = _amqp_publisher(settings)
+        stack.push_async_callback(amqp.close)
         passwords = PasswordHasher()
         stack.callback(passwords.close)
         ping_redis, redis = redis_probe(settings.redis_url)
@@ -154,22 +194,32 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
         notifications = NotificationsService(unit_of_work=unit_of_work, mailer=_mailer(settings))
         yield Application(
             acceptance=acceptance,
+            audit=_audit(settings, unit_of_work),
             auth=_auth(settings, unit_of_work, passwords),
             consents=ConsentsService(unit_of_work=unit_of_work, new_id=new_id),
             credit=_credit(settings, unit_of_work, calculator),
+            credit_reports=CreditReportsService(
+                unit_of_work=unit_of_work,
+                cipher=_cipher(settings),
+                bureau=_bureau(settings),
+                new_id=new_id,
+            ),
             emotions=EmotionsService(unit_of_work=unit_of_work, now=utc_now),
+            encryption=EncryptionService(unit_of_work=unit_of_work, cipher=_cipher(settings)),
             jobs=JobsService(unit_of_work=unit_of_work),
             maintenance=MaintenanceService(unit_of_work=unit_of_work, new_id=new_id),
             notifications=notifications,
             outbox=OutboxService(
                 unit_of_work=unit_of_work,
-                publishers={"rq": publisher},
+                publishers={"rq": publisher, "amqp": amqp},
                 listener=OutboxListener(settings.db_url),
                 give_up={
                     OfferAccepted.kind: acceptance.give_up,
                     NotificationWritten.kind: notifications.give_up,
                 },
             ),
+            prequalification=_prequalification(settings, unit_of_work),
+            prequalification_decisions=PrequalificationDecisionsService(unit_of_work=unit_of_work),
             readiness=_readiness(settings, engine, ping_redis),
             replays=ReplayService(
                 unit_of_work=unit_of_work, decide=calculator.decide, policy=calculator.policy
@@ -187,6 +237,35 @@ def _mailer(settings: Settings) -> Mailer:
     if not settings.mail.smtp_url:
         return LogMailer()
     return SmtpMailer(SmtpServer.at(settings.mail.smtp_url), sender=settings.mail.mail_from)
+
+
+def _prequalification(
+    settings: Settings, unit_of_work: Callable[[], UnitOfWork]
+) -> PrequalificationService:
+    return PrequalificationService(
+        unit_of_work=unit_of_work,
+        cipher=_cipher(settings),
+        blind_index=HmacBlindIndex(settings.blind_index_key.get_secret_value()),
+        idempotency=Idempotency(
+            fingerprint=HmacFingerprint(settings.idempotency_key.get_secret_value())
+        ),
+        new_id=new_id,
+        test_pans=settings.test_pans,
+    )
+
+
+def _cipher(settings: Settings) -> PanCipher:
+    return AesGcmPanCipher(settings.encryption.keyring, settings.encryption.active_key_id)
+
+
+def _bureau(settings: Settings) -> Bureau:
+    key = settings.bureau.key.get_secret_value()
+    return GuardedBureau(SimulatedBureau(key, behaviour=settings.bureau.simulation))
+
+
+def _audit(settings: Settings, unit_of_work: Callable[[], UnitOfWork]) -> AuditService:
+    digest = HmacDigest(settings.audit_seal_key.get_secret_value())
+    return AuditService(unit_of_work=unit_of_work, digest=digest)
 
 
 def _auth(

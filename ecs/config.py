@@ -1,7 +1,8 @@
 """Settings, read from the environment once, by the composition root."""
 
 import sys
-from collections.abc import Iterable
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
@@ -10,6 +11,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ecs.setting_types import (
+    MAKE_ONE,
     DatabaseUrl,
     Debug,
     Key,
@@ -166,6 +168,23 @@ class Settings(BaseSettings):
         """Whether errors may show their insides."""
         return self.environment != "production"
 
+    @property
+    def test_pans(self) -> frozenset[str]:
+        """PANs that are taken whatever their fourth letter; none in production."""
+        return frozenset(filter(None, self.prequalification_test_pans.split(",")))
+
+    @property
+    def keys(self) -> dict[str, SecretStr]:
+        """Every key for one purpose, by its variable; the keyring of PANs is not among them."""
+        return {
+            "JWT_SECRET": self.jwt.secret,
+            "CLIENT_SECRET_KEY": self.client_secret_key,
+            "BLIND_INDEX_KEY": self.blind_index_key,
+            "AUDIT_SEAL_KEY": self.audit_seal_key,
+            "IDEMPOTENCY_KEY": self.idempotency_key,
+            "BUREAU_KEY": self.bureau.key,
+        }
+
 
 class MigrationSettings(BaseSettings):
     """Where migrations go: the owner's URL, or the only one there is."""
@@ -217,6 +236,8 @@ def read_settings() -> Settings:
     complaints += chain.from_iterable(said for _, said in read.values())
     if settings is None or complaints:
         raise SettingsError(complaints)
+    if not settings.development and (shared := list(_shared_keys(settings))):
+        raise SettingsError(shared)
     return settings
 
 
@@ -238,6 +259,19 @@ def migration_url_or_exit() -> tuple[str, str | None]:
     if owner is None:
         _exit([_missing("DB_OWNER_URL", rule_of(MigrationSettings.model_fields["db_owner_url"]))])
     return owner, found.db_url
+
+
+def _shared_keys(settings: Settings) -> Iterator[str]:
+    """Complain of keys with two purposes: whoever learns one of them would hold both."""
+    ring = settings.encryption.keyring.values()
+    first_use = {b64encode(key).decode(): "ENCRYPTION_KEYS" for key in ring}
+    for variable, key in settings.keys.items():
+        first = first_use.setdefault(key.get_secret_value(), variable)
+        if first != variable:
+            yield (
+                f"{variable} must be a key of its own, e.g. what this prints: {MAKE_ONE}"
+                f" ({first} holds the same)"
+            )
 
 
 def _exit(complaints: Iterable[str]) -> NoReturn:

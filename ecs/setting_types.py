@@ -108,8 +108,12 @@ def _refuse_guessable(secret: str, *, bytes_min: int) -> None:
 
 
 def _refuse_known(secret: str) -> None:
-    if any(word in secret.lower() for word in KNOWN_DEFAULTS):
+    if _is_known(secret):
         raise PydanticCustomError("weak", "it is a known default")
+
+
+def _is_known(secret: str) -> bool:
+    return any(word in secret.lower() for word in KNOWN_DEFAULTS)
 
 
 def _key(secret: SecretStr) -> SecretStr:
@@ -210,29 +214,42 @@ def _keyring(text: SecretStr) -> SecretStr:
         keys = read_keyring(text.get_secret_value())
     except ValueError:
         raise PydanticCustomError("weak", "it is no such JSON") from None
-    if _STRICT.get() and any(len(set(key)) < DISTINCT_CHARACTERS_MIN for key in keys.values()):
-        raise PydanticCustomError("weak", "a key is too regular")
+    if len(set(keys.values())) < len(keys):
+        raise PydanticCustomError("weak", "two ids have the same key")
+    if _STRICT.get():
+        for key in keys.values():
+            _refuse_guessable_bytes(key)
     return text
+
+
+def _refuse_guessable_bytes(key: bytes) -> None:
+    if len(set(key)) < DISTINCT_CHARACTERS_MIN:
+        raise PydanticCustomError("weak", "a key is too regular")
+    if _is_known(key.decode("latin-1")):
+        raise PydanticCustomError("weak", "a key is a known default")
 
 
 def read_keyring(text: str) -> dict[str, bytes]:
     """Return key ids and 32-byte keys, or raise ``ValueError``, which says nothing of them."""
+    refusal = ValueError("no keyring")
     try:
-        written = json.loads(text)
-        keys = {
-            key_id: base64.b64decode(key, validate=True)
-            for key_id, key in written.items()
-            if _KEY_ID.fullmatch(key_id)
-        }
-    except (ValueError, TypeError, AttributeError):
-        raise ValueError("no keyring") from None
-    if (
-        not keys
-        or len(keys) < len(written)
-        or {len(key) for key in keys.values()} != {KEY_BYTES_MIN}
-    ):
-        raise ValueError("no keyring")
+        written: list[tuple[str, str]] = json.loads(text, object_pairs_hook=list)
+        keys = {key_id: base64.b64decode(key, validate=True) for key_id, key in written}
+        are_ids = all(_KEY_ID.fullmatch(key_id) for key_id in keys)
+    except (ValueError, TypeError, RecursionError):
+        raise refusal from None
+    # An id that stands there twice is a mistake: one of its keys would silently be lost.
+    if not are_ids or len(keys) < len(written):
+        raise refusal
+    if {len(key) for key in keys.values()} != {KEY_BYTES_MIN}:
+        raise refusal
     return keys
+
+
+def _key_id(key_id: str) -> str:
+    if not _KEY_ID.fullmatch(key_id):
+        raise PydanticCustomError("weak", "it is no id of a key")
+    return key_id
 
 
 def _test_pans(text: str) -> str:
@@ -260,7 +277,11 @@ Keyring = Annotated[
         example=f"what this prints: {MAKE_KEYRING}",
     ),
 ]
-KeyId = Annotated[str, Rule(must="the id of the key in ENCRYPTION_KEYS that encrypts", example="1")]
+KeyId = Annotated[
+    str,
+    AfterValidator(_key_id),
+    Rule(must="the id of the key in ENCRYPTION_KEYS that encrypts", example="1"),
+]
 TestPans = Annotated[
     str,
     AfterValidator(_test_pans),

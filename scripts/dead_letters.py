@@ -1,8 +1,10 @@
 """
-Show the messages of a stream that could not be used, send chosen ones again, or remove them.
+Show the messages that could not be used, send chosen ones again, or remove them.
+
+Of every stream, or of one. It fails (1) when letters are named and none is chosen by that.
 
     python -m scripts.dead_letters
-    python -m scripts.dead_letters --redrive all
+    python -m scripts.dead_letters --stream decision --redrive all
     python -m scripts.dead_letters --redrive unknown_user,0b9e4e1e-7b4c-4b1e-9f0e-3a1c5d1d2f10
     python -m scripts.dead_letters --discard user:8a4fd7b2-6f0f-4a55-8d0e-0d2b1b0f8c11
 """
@@ -12,7 +14,7 @@ import asyncio
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -83,31 +85,49 @@ def _user_id(word: str) -> UUID:
         raise argparse.ArgumentTypeError("user: is followed by a person's id") from None
 
 
-async def show(settings: Settings, stream: Stream, console: Console) -> None:
-    """Print the oldest letters, and how many there are with each code."""
-    box = dead_letter_box(settings, stream=stream)
-    letters = await box.peek(COUNTED_MAX)
-    if not letters:
-        console.print(f"No dead letters in {stream.dead_queue}.")
-        return
-    console.print(table_of(letters[:ROWS_MAX], now=datetime.now(UTC)))
+async def show(settings: Settings, streams: Mapping[str, Stream], console: Console) -> None:
+    """Print how many letters each stream has, and of each the oldest."""
+    found = {
+        name: await dead_letter_box(settings, stream=stream).peek(COUNTED_MAX)
+        for name, stream in streams.items()
+    }
+    for name, letters in found.items():
+        console.print(f"{name}: {len(letters) or 'no'} dead letters in {streams[name].dead_queue}.")
+    for name, letters in found.items():
+        if letters:
+            show_letters(name, letters, console)
+    if any(found.values()):
+        console.print(
+            "Send again: make dead-letters REDRIVE=all, or codes, ids, user:<id> with commas."
+        )
+        console.print("Remove for good: make dead-letters DISCARD=... in the same words.")
+        console.print("STREAM=<name> means one stream alone.")
+
+
+def show_letters(name: str, letters: Sequence[StoredDeadLetter], console: Console) -> None:
+    """Print the oldest letters of a stream, and how many there are with each code."""
+    console.print(table_of(letters[:ROWS_MAX], now=datetime.now(UTC), title=name))
     if len(letters) > ROWS_MAX:
         console.print(f"... and {len(letters) - ROWS_MAX} more.")
     console.print(counts_of(letters))
-    console.print(
-        "Send again: make dead-letters REDRIVE=all, or codes, ids, user:<id> with commas."
-    )
-    console.print("Remove for good: make dead-letters DISCARD=... in the same words.")
 
 
-def table_of(letters: Sequence[StoredDeadLetter], *, now: datetime) -> Table:
+def table_of(
+    letters: Sequence[StoredDeadLetter], *, now: datetime, title: str | None = None
+) -> Table:
     """
     Return the letters as a table of 80 characters, whose ids are whole: they are to be copied.
 
     Bodies stay where they are: they are about people.
     """
     table = Table(
-        "id, reason, client", "code", "age", "size", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        "id, reason, client",
+        "code",
+        "age",
+        "size",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title=title,
     )
     for letter in letters:
         lines = (str(letter.message_id), letter.reason, f"client {letter.client or 'unknown'}")
@@ -176,8 +196,8 @@ class Chosen:
         return is_chosen
 
 
-async def redrive(settings: Settings, stream: Stream, choice: Choice, console: Console) -> None:
-    """Send the chosen letters again, with a progress bar; print how many went."""
+async def redrive(settings: Settings, stream: Stream, choice: Choice, console: Console) -> int:
+    """Send the chosen letters again, with a progress bar; return how many were chosen."""
     box = dead_letter_box(settings, stream=stream)
     chosen = Chosen(choice)
     with _progress() as progress:
@@ -186,22 +206,29 @@ async def redrive(settings: Settings, stream: Stream, choice: Choice, console: C
     console.print(f"{sent} sent to {stream.queue} again.")
     if chosen.count > sent:
         console.print(f"{chosen.count - sent} were not taken (is the queue full?) and stay.")
-    _complain_about(choice, count=chosen.count, console=console)
+    return chosen.count
 
 
-async def discard(settings: Settings, stream: Stream, choice: Choice, console: Console) -> None:
-    """Remove the chosen letters for good, with a progress bar; print how many they were."""
+async def discard(settings: Settings, stream: Stream, choice: Choice, console: Console) -> int:
+    """Remove the chosen letters for good, with a progress bar; return how many they were."""
     box = dead_letter_box(settings, stream=stream)
     with _progress() as progress:
         task = progress.add_task("dead letters", total=await box.count())
         gone = await box.discard(choice, seen=lambda seen: progress.update(task, completed=seen))
     console.print(f"{gone} removed from {stream.dead_queue}, for good.")
-    _complain_about(choice, count=gone, console=console)
+    return gone
 
 
-def _complain_about(choice: Choice, *, count: int, console: Console) -> None:
-    if not count and ALL not in choice.words:
-        console.print(f"None is chosen by: {choice}.", markup=False)
+async def settle(
+    settings: Settings, streams: Mapping[str, Stream], arguments: argparse.Namespace
+) -> str | None:
+    """Send again or remove, stream by stream; return what is wrong with the choice, if anything."""
+    console = Console()
+    does, choice = redrive, arguments.redrive
+    if choice is None:
+        does, choice = discard, arguments.discard
+    counts = [await does(settings, stream, choice, console) for stream in streams.values()]
+    return None if any(counts) or ALL in choice.words else f"None is chosen by: {choice}."
 
 
 def _progress() -> Progress:
@@ -212,16 +239,14 @@ def _progress() -> Progress:
 def main() -> None:
     """Read the arguments, show, send or remove; say plainly when RabbitMQ is not there."""
     arguments = _arguments()
-    settings, console = settings_or_exit(), Console()
+    settings = settings_or_exit()
     configure_logging(level="error", service="dead-letters")
-    stream = STREAMS[arguments.stream]
+    streams = {arguments.stream: STREAMS[arguments.stream]} if arguments.stream else STREAMS
     try:
-        if arguments.redrive is not None:
-            asyncio.run(redrive(settings, stream, arguments.redrive, console))
-        elif arguments.discard is not None:
-            asyncio.run(discard(settings, stream, arguments.discard, console))
+        if arguments.redrive is None and arguments.discard is None:
+            asyncio.run(show(settings, streams, Console()))
         else:
-            asyncio.run(show(settings, stream, console))
+            sys.exit(asyncio.run(settle(settings, streams, arguments)))
     except DestinationUnavailable as error:
         place = f"{settings.rabbitmq.host}:{settings.rabbitmq.port}"
         sys.exit(f"RabbitMQ does not answer at {place} ({error}); see make status.")
@@ -233,7 +258,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--stream", choices=sorted(STREAMS), default="emotions")
+    parser.add_argument("--stream", choices=sorted(STREAMS))
     what = parser.add_mutually_exclusive_group()
     words = "all, or codes, ids and user:<id> with commas"
     what.add_argument("--redrive", type=Choice.of, help=words)

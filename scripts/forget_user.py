@@ -24,7 +24,7 @@ async def forget(settings: Settings, email: str) -> UUID:
 
 
 async def discard_letters(settings: Settings, user_id: UUID) -> list[str]:
-    """Remove what devices sent about the person and nobody could use; return what was done."""
+    """Remove what names the person and nobody could use; return what was done."""
     said: list[str] = []
     for name, stream in STREAMS.items():
         box = dead_letter_box(settings, stream=stream)

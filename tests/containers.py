@@ -33,10 +33,14 @@ NOT_SERVED: Final = {"DB_OWNER_URL", "APP_PORT"}
 SECRETS: Final = {
     *("POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "REDIS_PASSWORD"),
     *("RABBITMQ_PASS", "JWT_SECRET", "CLIENT_SECRET_KEY"),
+    *("ENCRYPTION_KEYS", "BLIND_INDEX_KEY", "AUDIT_SEAL_KEY", "IDEMPOTENCY_KEY", "BUREAU_KEY"),
 }
 STANDING_CONNECTIONS: Final = {
     "outbox-relay": "5432",
     "emotions-consumer": "5672",
+    "credit-report": "5672",
+    "decision": "5672",
+    "audit-sealer": "5432",
     "rq-accounts": "6379",
     "rq-mail": "6379",
     "rq-periodic": "6379",
@@ -48,6 +52,9 @@ GRACE_SECONDS_MIN: Final = {
     "nginx": 31,
     "outbox-relay": 10,
     "emotions-consumer": 20,
+    "credit-report": 20,
+    "decision": 20,
+    "audit-sealer": 10,
     "rq-accounts": 31,
     "rq-mail": 151,
     "rq-periodic": 61,

@@ -1,4 +1,4 @@
-"""What must hold in the database at every moment: I1, I2, I3 and I6 of the reliability rules."""
+"""What must hold in the database at every moment: I1, I2, I3, I6, I8 and I10 of the reliability rules."""
 
 from typing import Final
 
@@ -53,6 +53,43 @@ BREACHES: Final[dict[str, str]] = {
     "a decision that looked at events names a consent": """
         SELECT id FROM risk_assessments
         WHERE cardinality(emotional_event_ids) > 0 AND cardinality(consent_ids) = 0""",
+    "I8: an application's version counts its statuses, and the last of them is its own": """
+        SELECT a.id FROM prequalification_applications a
+        JOIN prequalification_status_changes c ON c.application_id = a.id
+        GROUP BY a.id
+        HAVING count(*) <> a.version OR max(c.version) <> a.version
+            OR (array_agg(c.status ORDER BY c.version DESC))[1] <> a.status""",
+    "I8: an application has its first status": """
+        SELECT id FROM prequalification_applications a WHERE NOT EXISTS (
+            SELECT FROM prequalification_status_changes c
+            WHERE c.application_id = a.id AND c.version = 1 AND c.status = 'PENDING')""",
+    "I8: statuses move forward only": """
+        SELECT c.application_id FROM prequalification_status_changes c
+        JOIN prequalification_status_changes p
+          ON p.application_id = c.application_id AND p.version = c.version - 1
+        WHERE NOT (p.status = 'PENDING' AND c.status <> 'PENDING'
+                OR p.status = 'MANUAL_REVIEW' AND c.status IN ('PRE_APPROVED', 'REJECTED'))""",
+    "a decided application has its report": """
+        SELECT id FROM prequalification_applications a
+        WHERE status <> 'PENDING'
+          AND NOT EXISTS (SELECT FROM credit_reports r WHERE r.application_id = a.id)""",
+    "I6: a report is announced by one event": """
+        SELECT payload->>'application_id' FROM outbox_events
+        WHERE name = 'prequalification.credit-report-generated'
+        GROUP BY 1 HAVING count(*) > 1""",
+    "I10: no PAN was encrypted or decrypted unseen": """
+        SELECT a.id FROM prequalification_applications a
+        LEFT JOIN credit_reports r ON r.application_id = a.id
+        WHERE NOT EXISTS (SELECT FROM audit_log l
+                          WHERE l.application_id = a.id AND l.action = 'ENCRYPT')
+           OR r.application_id IS NOT NULL AND NOT EXISTS (
+                SELECT FROM audit_log l WHERE l.application_id = a.id AND l.action = 'DECRYPT'
+                   AND l.at <= r.reported_at)""",
+    "a PAN has one active application in a period": """
+        SELECT a.id FROM prequalification_applications a JOIN prequalification_applications b
+          ON a.pan_blind_index = b.pan_blind_index AND a.id < b.id
+         AND a.duplicate_period && b.duplicate_period
+        WHERE a.status <> 'REJECTED' AND b.status <> 'REJECTED'""",
     "a succeeded job and its accepted offer belong together": """
         SELECT j.id FROM jobs j LEFT JOIN credit_offers o ON o.job_id = j.id
         WHERE (j.status = 'succeeded') <> (o.status IS NOT DISTINCT FROM 'accepted')

@@ -22,6 +22,7 @@ from workers.runtime import stop_event
 from workers.streams import consume
 
 SERVICE: Final = "emotions-consumer"
+CONNECTIONS: Final = 3
 MALFORMED: Final = "malformed"
 TRANSACTION_EVENTS_MAX: Final = 2_000
 
@@ -128,7 +129,7 @@ async def main() -> None:
     """Take events until told to stop; what was taken by then is finished first."""
     settings = settings_or_exit()
     configure_logging(level=settings.log_level, service=SERVICE)
-    async with application(settings, name=SERVICE) as ecs:
+    async with application(settings, name=SERVICE, connections=CONNECTIONS) as ecs:
         consumer = stream_consumer(
             settings,
             stream=EMOTIONS,

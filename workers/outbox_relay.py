@@ -9,11 +9,13 @@ from ecs.bootstrap import Application, application
 from ecs.config import settings_or_exit
 from ecs.domain.events import DESTINATIONS
 from ecs.log import configure_logging
-from ecs.services.exceptions import DestinationUnavailable, RepositoryError
+from ecs.services.exceptions import DestinationUnavailable, RepositoryError, TopologyMismatch
 from workers.runtime import stop_event
 
 log = structlog.get_logger(__name__)
 
+# One for each destination, and one for the sweeper.
+CONNECTIONS: Final = len(DESTINATIONS) + 1
 POLL_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 2.0
 BACKOFF_SECONDS_MAX: Final = 4.0
@@ -48,7 +50,7 @@ async def sweep_for_ever(ecs: Application) -> None:
 
 def log_failure(event: str, error: Exception, **context: str) -> None:
     """Log what was to be expected in a line, and anything else with its stack."""
-    if isinstance(error, DestinationUnavailable | RepositoryError):
+    if isinstance(error, DestinationUnavailable | TopologyMismatch | RepositoryError):
         log.warning(event, reason=repr(error), **context)
     else:
         log.error(event, exc_info=error, **context)
@@ -71,7 +73,7 @@ async def main() -> None:
     """Build the application and relay."""
     settings = settings_or_exit()
     configure_logging(level=settings.log_level, service="outbox-relay")
-    async with application(settings, name="outbox-relay") as ecs:
+    async with application(settings, name="outbox-relay", connections=CONNECTIONS) as ecs:
         await run(ecs)
 
 

@@ -15,6 +15,7 @@ from ecs.api.routes import (
     health,
     jobs,
     notifications,
+    prequalification,
     transactions,
 )
 from ecs.bootstrap import Application, application
@@ -32,6 +33,7 @@ ROUTERS = (
     health.router,
     jobs.router,
     notifications.router,
+    prequalification.router,
     transactions.router,
 )
 

@@ -14,6 +14,7 @@ from ecs.services.credit_service import CreditService
 from ecs.services.emotions_service import EmotionsService
 from ecs.services.jobs_service import JobsService
 from ecs.services.notifications_service import NotificationsService
+from ecs.services.prequalification_service import PrequalificationService
 from ecs.services.readiness_service import ReadinessService
 from ecs.services.transactions_service import TransactionsService
 
@@ -36,6 +37,7 @@ Credit = Annotated[CreditService, _part(lambda ecs: ecs.credit)]
 Emotions = Annotated[EmotionsService, _part(lambda ecs: ecs.emotions)]
 Jobs = Annotated[JobsService, _part(lambda ecs: ecs.jobs)]
 Notifications = Annotated[NotificationsService, _part(lambda ecs: ecs.notifications)]
+Prequalification = Annotated[PrequalificationService, _part(lambda ecs: ecs.prequalification)]
 Readiness = Annotated[ReadinessService, _part(lambda ecs: ecs.readiness)]
 RequestId = Annotated[str | None, Depends(_request_id)]
 Transactions = Annotated[TransactionsService, _part(lambda ecs: ecs.transactions)]

@@ -171,13 +171,14 @@ class Handlers:
 
 
 def problem_of(error: BusinessLogicError) -> Problem:
-    """Return what a caller is told about a refusal: constants of its class, nothing else."""
+    """Return what a caller is told about a refusal: constants of its class, and its members."""
     return Problem(
         status=status_of(error),
         code=error.code,
         detail=error.detail,
         errors=tuple(_pointed_at(error)),
         headers=_headers_of(error),
+        members=error.members,
     )
 
 

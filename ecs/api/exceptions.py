@@ -3,6 +3,7 @@ What can be wrong with a request before any business rule sees it.
 
 * ApiError
   x MalformedJson          400
+  x InvalidIdempotencyKey  400
   x MissingToken           401
   x WrongCaller            403
   x InsufficientScope      403
@@ -49,6 +50,14 @@ class MalformedJson(ApiError):
     status = 400
     code = "malformed_json"
     detail = "The body is not valid JSON in UTF-8."
+
+
+class InvalidIdempotencyKey(ApiError):
+    """The ``Idempotency-Key`` cannot be told apart from others."""
+
+    status = 400
+    code = "invalid_idempotency_key"
+    detail = "Send one Idempotency-Key of 8 to 128 visible ASCII characters."
 
 
 class NullBody(ApiError):

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Scope
 
+from ecs.domain.prequalification.pan import without_pans
 from ecs.wire.field_errors import FieldError
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -20,13 +21,14 @@ TITLES: Final[dict[int, str]] = {413: "Content Too Large", 422: "Unprocessable C
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Everything an error answer says. ``context`` and ``stack`` are for development only."""
+    """Everything an error answer says; ``members`` are RFC 9457's extension members."""
 
     status: int
     code: str
     detail: str
     errors: tuple[FieldError, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, object] = field(default_factory=dict)
 
 
 class ProblemResponse(JSONResponse):
@@ -42,17 +44,22 @@ class ProblemResponse(JSONResponse):
 def render(
     problem: Problem, *, scope: Scope, insides: Mapping[str, Any] | None = None
 ) -> ProblemResponse:
-    """Return the HTTP answer; ``insides`` (context, stack) only ever come in development."""
+    """
+    Return the HTTP answer; ``insides`` (context, stack) only ever come in development.
+
+    Of a PAN that was written into an address or a field's name, only the mask is repeated.
+    """
     body = {
+        **problem.members,
         "type": f"urn:ecs:problem:{problem.code}",
         "title": TITLES.get(problem.status) or HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": scope["path"][:INSTANCE_CHARACTERS_MAX],
+        "instance": without_pans(scope["path"][:INSTANCE_CHARACTERS_MAX]),
         "code": problem.code,
         "request_id": scope.get(REQUEST_ID_KEY),
         "errors": [
-            {"pointer": error.pointer, "code": error.code, "message": error.message}
+            {"pointer": without_pans(error.pointer), "code": error.code, "message": error.message}
             for error in problem.errors
         ],
         **(insides or {}),
@@ -98,10 +105,16 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: problem_response(status) for status in statuses}
 
 
-def problem_response(status: int) -> dict[str, Any]:
-    """Return the OpenAPI description of one error status."""
+def problem_response(
+    status: int, *, members: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return the OpenAPI description of one error status; ``members`` are what it may add."""
     title = TITLES.get(status) or HTTPStatus(status).phrase
-    return {"description": title, "content": PROBLEM_CONTENT}
+    if not members:
+        return {"description": title, "content": PROBLEM_CONTENT}
+    added = {"type": "object", "properties": dict(members)}
+    schema = {"allOf": [PROBLEM_CONTENT[MEDIA_TYPE]["schema"], added]}
+    return {"description": title, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 def problem_schemas() -> dict[str, Any]:

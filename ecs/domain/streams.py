@@ -21,7 +21,8 @@ class Stream:
 
     ``length_max`` bounds the messages that wait; a fuller queue refuses further ones.
     ``retry_seconds`` are the pauses before a postponed message comes again, one for each attempt;
-    what is postponed once more is dead.
+    what is postponed once more is dead. ``is_ours`` says that nobody but us sends to it, so that
+    an id is one message's.
     """
 
     exchange: str
@@ -30,6 +31,17 @@ class Stream:
     dead_queue: str
     length_max: int = LENGTH_MAX
     retry_seconds: tuple[int, ...] = ()
+    is_ours: bool = False
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Return the names of all its queues."""
+        pauses = sorted(set(self.retry_seconds))
+        return (self.queue, self.dead_queue, *(self.retry_queue(seconds) for seconds in pauses))
+
+    def pause_seconds(self, attempt: int) -> int | None:
+        """Return how long a message waits that is postponed at this attempt; None: no longer."""
+        return self.retry_seconds[attempt - 1] if attempt <= len(self.retry_seconds) else None
 
     def retry_queue(self, seconds: int) -> str:
         """Return the queue in which messages wait for so long."""
@@ -48,6 +60,7 @@ CREDIT_REPORTS: Final = Stream(
     queue="ecs.prequalification.credit-report",
     dead_queue="ecs.prequalification.credit-report.dead",
     retry_seconds=RETRY_SECONDS,
+    is_ours=True,
 )
 DECISIONS: Final = Stream(
     exchange="ecs.domain",
@@ -55,6 +68,7 @@ DECISIONS: Final = Stream(
     queue="ecs.prequalification.decision",
     dead_queue="ecs.prequalification.decision.dead",
     retry_seconds=RETRY_SECONDS,
+    is_ours=True,
 )
 STREAMS: Final[Mapping[str, Stream]] = MappingProxyType(
     {"emotions": EMOTIONS, "credit-report": CREDIT_REPORTS, "decision": DECISIONS}
@@ -66,7 +80,7 @@ class Delivery:
     """
     A message as it was taken from a stream. ``app_id`` names the client that sent it.
 
-    ``attempt`` counts from 1 how often it was postponed.
+    ``attempt`` is 1, and one more each time it was postponed.
     """
 
     body: bytes = field(repr=False)
@@ -110,7 +124,28 @@ class OutgoingMessage:
     message_id: UUID
     body: bytes = field(repr=False)
     app_id: str | None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def dead_letter_of(delivery: Delivery, *, stream: Stream, code: str, reason: str) -> DeadLetter:
+    """Return a whole message as a dead letter; one of ours keeps its id, when it is sent again."""
+    return DeadLetter(
+        message_id=lasting_id(delivery, stream=stream),
+        body=delivery.body,
+        code=code,
+        reason=reason,
+        client=delivery.app_id,
+    )
+
+
+def lasting_id(delivery: Delivery, *, stream: Stream) -> UUID:
+    """Return the id that a whole message has wherever we put it: its own, if we gave it."""
+    if stream.is_ours:
+        try:
+            return UUID(delivery.message_id)
+        except (TypeError, ValueError, AttributeError):
+            pass  # Somebody else sent it after all.
+    return letter_id(delivery, position=None, body=delivery.body)
 
 
 def letter_id(delivery: Delivery, *, position: int | None, body: bytes) -> UUID:

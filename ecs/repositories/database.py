@@ -17,6 +17,7 @@ from ecs.repositories.exceptions import (
 )
 
 CONNECT_SECONDS_MAX: Final = 3
+REQUEST_CONNECTIONS: Final = 10
 # Worth another try by the caller: connections (08), shut-downs and cancelled statements (57),
 # too many of something (53), deadlocks and serialisation (40), a changed plan (0A000),
 # a lock not to be had in time (55P03).
@@ -25,12 +26,13 @@ TRANSIENT_STATES: Final = frozenset({"0A000", "55P03"})
 INVALID_VALUE_CLASS: Final = "22"
 
 
-def request_engine(url: str, *, name: str) -> AsyncEngine:
-    """Return the engine of a serving process: a small pool, short limits."""
+def request_engine(url: str, *, name: str, connections: int = REQUEST_CONNECTIONS) -> AsyncEngine:
+    """Return the engine of a serving process: a small pool, half of it kept open, short limits."""
+    kept = (connections + 1) // 2
     return create_async_engine(
         engine_url(url),
-        pool_size=5,
-        max_overflow=5,
+        pool_size=kept,
+        max_overflow=connections - kept,
         pool_timeout=2,
         pool_recycle=300,
         pool_pre_ping=True,

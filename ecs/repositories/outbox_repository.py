@@ -24,6 +24,17 @@ WITH written AS (
 )
 SELECT pg_notify('outbox', :destination)
 """)
+# One notification a destination, however many events: the same ones of a transaction are one.
+_ADD_MANY: Final = text("""
+WITH written AS (
+    INSERT INTO outbox_events (id, name, kind, destination, payload, request_id)
+    SELECT * FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:names AS text[]), CAST(:kinds AS text[]),
+        CAST(:destinations AS text[]), CAST(:payloads AS jsonb[]), CAST(:request_ids AS text[]))
+)
+SELECT pg_notify('outbox', d.destination)
+FROM (SELECT DISTINCT unnest(CAST(:destinations AS text[])) AS destination) AS d
+""")
 _TAKE: Final = text("""
 SELECT id, name, kind, destination, payload, request_id, attempt, created_at FROM outbox_events
 WHERE destination = :destination AND published_at IS NULL AND parked_at IS NULL
@@ -91,7 +102,6 @@ class OutboxRepository:
 
     async def add(self, event: Event, *, event_id: UUID, request_id: str | None) -> None:
         """Write ``event`` next to the change that caused it."""
-        payload = {field.name: getattr(event, field.name) for field in fields(event)}
         await self._session.execute(
             _ADD,
             {
@@ -99,8 +109,24 @@ class OutboxRepository:
                 "name": event.name,
                 "kind": event.kind,
                 "destination": event.destination,
-                "payload": json.dumps(payload, default=str, allow_nan=False),
+                "payload": _payload_of(event),
                 "request_id": request_id,
+            },
+        )
+
+    async def add_many(self, events: Sequence[tuple[UUID, Event, str | None]]) -> None:
+        """Write events with their ids and the ids of the requests they follow from, if any."""
+        if not events:
+            return
+        await self._session.execute(
+            _ADD_MANY,
+            {
+                "ids": [event_id for event_id, _, _ in events],
+                "names": [event.name for _, event, _ in events],
+                "kinds": [event.kind for _, event, _ in events],
+                "destinations": [event.destination for _, event, _ in events],
+                "payloads": [_payload_of(event) for _, event, _ in events],
+                "request_ids": [request_id for _, _, request_id in events],
             },
         )
 
@@ -143,3 +169,8 @@ class OutboxRepository:
         """Delete up to ``limit`` events that are done with; return how many."""
         deleted = await self._session.execute(_CLEAN, {"age": older_than, "limit": limit})
         return rowcount(deleted)
+
+
+def _payload_of(event: Event) -> str:
+    payload = {field.name: getattr(event, field.name) for field in fields(event)}
+    return json.dumps(payload, default=str, allow_nan=False)

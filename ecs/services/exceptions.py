@@ -3,11 +3,14 @@ What the services refuse. HTTP knows only the families; workers share them.
 
 * BusinessLogicError   understood and refused                          422
   x Invalid            a well-formed value that makes no sense here    422
+    + InvalidPan
+  x IdempotencyKeyReused  the key stands for another request           422
   x Missing            not there, or not for this caller               404
     + UserNotFound OfferNotFound JobNotFound AccountNotFound NotificationNotFound
-    + ClientNotFound PurposeNotFound ConsentTextNotFound
+    + ClientNotFound PurposeNotFound ConsentTextNotFound ApplicationNotFound
   x Conflict           there, but its state forbids the request        409
     + EmailTaken AccountExists OfferExpired OfferDenied OfferReferred OfferVoid
+    + DuplicateApplication NotInReview AlreadyDecided IdempotencyInProgress
   x TooLarge           more than one request may ask for               413
   x Unauthenticated    the token says nothing we believe               401
   x Forbidden          known, but not allowed                          403
@@ -19,6 +22,7 @@ What the services refuse. HTTP knows only the families; workers share them.
   callers of a service may have to tell apart, named here because only services reach repositories.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from ecs.integrations.exceptions import (
@@ -37,6 +41,8 @@ from ecs.repositories.exceptions import (
 __all__ = [
     "AccountExists",
     "AccountNotFound",
+    "AlreadyDecided",
+    "ApplicationNotFound",
     "BusinessLogicError",
     "Busy",
     "ClientNotFound",
@@ -45,16 +51,21 @@ __all__ = [
     "ConsentTextNotFound",
     "DatabaseUnavailable",
     "DestinationUnavailable",
+    "DuplicateApplication",
     "EmailTaken",
     "Forbidden",
     "HandlerStuck",
+    "IdempotencyInProgress",
+    "IdempotencyKeyReused",
     "Invalid",
     "InvalidClient",
     "InvalidGrant",
+    "InvalidPan",
     "InvalidScope",
     "InvalidValueError",
     "JobNotFound",
     "Missing",
+    "NotInReview",
     "NotificationNotFound",
     "OfferDenied",
     "OfferExpired",
@@ -77,15 +88,22 @@ class BusinessLogicError(Exception):
     A request that was understood and refused. Carries a stable code, never an HTTP status.
 
     ``detail`` is a constant of the class: a caller reads it, so it never holds an id or a value.
-    ``context`` is for developers; it is shown in development only.
+    ``context`` is for developers; it is shown in development only, but for what ``public`` names:
+    that every caller is told (an extension member of RFC 9457).
     """
 
     code: ClassVar[str] = "business_rule"
     detail: ClassVar[str] = "A business rule forbids this request."
+    public: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, **context: object) -> None:
         super().__init__(self.code)
         self.context = context
+
+    @property
+    def members(self) -> Mapping[str, object]:
+        """What a caller is told besides the code and the detail."""
+        return {name: value for name, value in self.context.items() if name in self.public}
 
 
 class Invalid(BusinessLogicError):
@@ -94,6 +112,21 @@ class Invalid(BusinessLogicError):
     code = "invalid_value"
     detail = "A value of the request is not acceptable."
     pointer: ClassVar[str] = ""
+
+
+class InvalidPan(Invalid):
+    """Ten characters in a PAN's form, but no such PAN can exist."""
+
+    code = "invalid_pan"
+    detail = "The fourth character of a PAN is one of A, B, C, F, G, H, J, L, P and T."
+    pointer = "/pan_number"
+
+
+class IdempotencyKeyReused(BusinessLogicError):
+    """The key was used before, for a request that said something else."""
+
+    code = "idempotency_key_reused"
+    detail = "This Idempotency-Key was used for another request; choose a new one."
 
 
 class Missing(BusinessLogicError):
@@ -195,6 +228,13 @@ class ConsentTextNotFound(Missing):
     detail = "There is no such text; leave out the version for the newest, the locale for English."
 
 
+class ApplicationNotFound(Missing):
+    """No such application for this caller."""
+
+    code = "application_not_found"
+    detail = "There is no such application, or it is not yours."
+
+
 class EmailTaken(Conflict):
     """Somebody registered with this address before."""
 
@@ -235,6 +275,35 @@ class OfferVoid(Conflict):
 
     code = "offer_void"
     detail = "The offer is closed; apply again for a new one."
+
+
+class DuplicateApplication(Conflict):
+    """The PAN has an active application; only its owner is told which."""
+
+    code = "duplicate_application"
+    detail = "There is an application with this PAN from the last 30 days already."
+    public = frozenset({"application_id"})
+
+
+class NotInReview(Conflict):
+    """Nobody knows yet whether an officer has to decide."""
+
+    code = "not_in_review"
+    detail = "The application is still pending; an officer may have to decide it later."
+
+
+class AlreadyDecided(Conflict):
+    """The decision was made, by rule or by an officer."""
+
+    code = "already_decided"
+    detail = "The application is decided already."
+
+
+class IdempotencyInProgress(Conflict):
+    """The same request is being served at this moment."""
+
+    code = "idempotency_in_progress"
+    detail = "A request with this Idempotency-Key is being served; try again in a moment."
 
 
 class TokenRefused(BusinessLogicError):

@@ -1,16 +1,20 @@
 """Carries events from the outbox to their destinations, and finds the work that got lost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
+from ecs.domain.events import OutboxMessage
 from ecs.domain.jobs import ParkedJob
+from ecs.integrations.exceptions import PublishInterrupted
 from ecs.repositories.exceptions import RepositoryError
 from ecs.repositories.outbox_listener import OutboxListener
 from ecs.repositories.unit_of_work import UnitOfWork
+from ecs.services.idempotency import KEPT_FOR
 from ecs.services.ports import GiveUp, Publisher
 
 log = structlog.get_logger(__name__)
@@ -41,34 +45,23 @@ class OutboxService:
         """
         Carry what waits for ``destination``; return how many events were taken in hand.
 
-        Confirmed rows are marked even when others of the batch are refused.
+        Confirmed rows are marked even when others of the batch are refused, or unanswered.
 
         Raises:
-            DestinationUnavailable: nobody answers there; nothing was marked.
+            DestinationUnavailable: nobody answers there, or not for all; the others wait.
         """
         publisher = self.publishers[destination.partition(":")[0]]
         async with self.unit_of_work() as uow:
             messages = await uow.outbox.take(destination, limit=BATCH_MAX)
             if not messages:
                 return 0
-            refused = await publisher.publish(messages)
-            confirmed = [message for message in messages if message.id not in refused]
-            await uow.outbox.mark_published([message.id for message in confirmed])
-            parked = await uow.outbox.mark_failed(refused) if refused else []
+            carried = await _carry(messages, publisher)
+            await uow.outbox.mark_published([message.id for message in carried.confirmed])
+            parked = await uow.outbox.mark_failed(carried.refused) if carried.refused else []
             await uow.commit()
-        for message in confirmed:
-            log.info(
-                "outbox.published",
-                event_id=str(message.id),
-                event_name=message.name,
-                destination=destination,
-                attempt=message.attempt,
-                request_id=message.request_id,
-            )
-        for event_id, reason in refused.items():
-            log.warning("outbox.refused", event_id=str(event_id), reason=reason)
-        for event_id in parked:
-            log.error("outbox.parked", event_id=str(event_id), destination=destination)
+        _log_carried(carried, parked)
+        if carried.interruption is not None:
+            raise carried.interruption
         return len(messages)
 
     async def redispatch_lost(self) -> int:
@@ -116,5 +109,43 @@ class OutboxService:
             memories = await uow.processed_messages.forget(
                 older_than=PROCESSED_AGE_MAX, limit=CLEAN_BATCH
             )
+            results = await uow.idempotency.forget(older_than=KEPT_FOR, limit=CLEAN_BATCH)
             await uow.commit()
-        return events + memories
+        return events + memories + results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Carried:
+    """What became of a batch; ``interruption`` is why some of it was not answered."""
+
+    confirmed: Sequence[OutboxMessage]
+    refused: Mapping[UUID, str]
+    interruption: PublishInterrupted | None = None
+
+
+async def _carry(messages: Sequence[OutboxMessage], publisher: Publisher) -> _Carried:
+    try:
+        refused = await publisher.publish(messages)
+    except PublishInterrupted as interruption:
+        if not interruption.confirmed:
+            raise
+        confirmed = [message for message in messages if message.id in interruption.confirmed]
+        return _Carried(confirmed=confirmed, refused={}, interruption=interruption)
+    confirmed = [message for message in messages if message.id not in refused]
+    return _Carried(confirmed=confirmed, refused=refused)
+
+
+def _log_carried(carried: _Carried, parked: Sequence[UUID]) -> None:
+    for message in carried.confirmed:
+        log.info(
+            "outbox.published",
+            event_id=str(message.id),
+            event_name=message.name,
+            destination=message.destination,
+            attempt=message.attempt,
+            request_id=message.request_id,
+        )
+    for event_id, reason in carried.refused.items():
+        log.warning("outbox.refused", event_id=str(event_id), reason=reason)
+    for event_id in parked:
+        log.error("outbox.parked", event_id=str(event_id))

@@ -34,6 +34,7 @@ class Publisher(Protocol):
         Return once every message is confirmed or refused; what is returned is the refusals.
 
         Raises:
+            PublishInterrupted: it names those that were confirmed; the others stay.
             DestinationUnavailable: nobody answered; the messages stay where they are.
         """
 

@@ -1,4 +1,4 @@
-"""The command line: ``python -m scripts.stack {run|up|down|status|restart|logs|psql}``."""
+"""The command line: ``python -m scripts.stack {run|up|down|status|restart|logs|psql|...}``."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from scripts.stack import answers, restarting, system
+from scripts.stack import answers, encryption_keys, restarting, system
 from scripts.stack.banner import LAST_WORDS, banner
 from scripts.stack.console import progress, show
 from scripts.stack.errors import StackError
@@ -124,14 +124,34 @@ def status(_: list[str]) -> int:
 
 def restart(words: list[str]) -> int:
     """Restart one program, or ``api``: all of them, one after the other, without a gap."""
-    place = Place.of_checkout()
-    if not place.keeper():
-        show("Not running. Start with `make run` or `make up`.")
-        return 3
-    layout = Layout(place=place, ports=recorded_block(place.home))
+    layout = _running()
     for name in words or ["api"]:
         restarting.restart(layout, name, say=progress())
     return 0
+
+
+def new_encryption_key(_: list[str]) -> int:
+    """Give the running stack a new key for PANs, without a gap."""
+    key_id = encryption_keys.introduce(_running(), public=CHECKOUT / ".stack", say=progress())
+    show(f"New PANs are encrypted with key {key_id}. Now run: make rotate-encryption")
+    return 0
+
+
+def drop_encryption_key(words: list[str]) -> int:
+    """Forget a key for PANs on which nothing is left."""
+    if len(words) != 1:
+        show("Give KEY=<the id of a key for PANs>")
+        return 2
+    encryption_keys.drop(_running(), words[0], public=CHECKOUT / ".stack", say=progress())
+    show(f"Key {words[0]} is forgotten.")
+    return 0
+
+
+def _running() -> Layout:
+    place = Place.of_checkout()
+    if not place.keeper():
+        raise StackError("Not running. Start with `make run` or `make up`.")
+    return Layout(place=place, ports=recorded_block(place.home))
 
 
 def logs(words: list[str]) -> int:
@@ -212,6 +232,8 @@ COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {
     "down": down,
     "status": status,
     "restart": restart,
+    "new-encryption-key": new_encryption_key,
+    "drop-encryption-key": drop_encryption_key,
     "logs": logs,
     "psql": psql,
 }

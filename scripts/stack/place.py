@@ -8,7 +8,8 @@ import secrets
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from base64 import b64encode
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -21,8 +22,29 @@ THROWAWAY_PREFIX: Final = "t-"
 LOCK_ATTEMPTS: Final = 6
 SECRET_NAMES: Final = (
     *("superuser", "owner", "app", "redis", "rabbitmq", "jwt", "client_key"),
-    *("blind_index", "audit_seal", "idempotency", "bureau", "encryption_1"),
+    *("blind_index", "audit_seal", "idempotency", "bureau"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keyring:
+    """Keys for PANs by their ids, in base64; the active one encrypts."""
+
+    keys: dict[str, str] = field(repr=False)
+    active: str
+
+    @property
+    def newest(self) -> str:
+        """Return the id of the key that was added last."""
+        return max(self.keys, key=int)
+
+    def with_new(self) -> "Keyring":
+        """Return a ring with one more key, which nobody encrypts with yet."""
+        return replace(self, keys={**self.keys, str(int(self.newest) + 1): _new_key()})
+
+    def without(self, key_id: str) -> "Keyring":
+        """Return a ring that lacks a key."""
+        return replace(self, keys={name: key for name, key in self.keys.items() if name != key_id})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +111,17 @@ class Place:
             write_private(file, json.dumps(known))
         return known
 
+    def keyring(self) -> Keyring:
+        """Return the keys for PANs, the first made at random."""
+        file = self.home / "keyring.json"
+        if not file.exists():
+            self.keep(Keyring(keys={"1": _new_key()}, active="1"))
+        return Keyring(**json.loads(file.read_text()))
+
+    def keep(self, keyring: Keyring) -> None:
+        """Write the keys for PANs: whoever starts from now on has them."""
+        write_private(self.home / "keyring.json", json.dumps(asdict(keyring)))
+
     def lock(self) -> IO[str]:
         """
         Return the open lock of this place, which says who runs the stack.
@@ -120,6 +153,10 @@ class Place:
         """Delete everything a throw-away stack has left."""
         if self.throwaway:
             shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _new_key() -> str:
+    return b64encode(secrets.token_bytes(32)).decode()
 
 
 def _locked(file: IO[str]) -> bool:

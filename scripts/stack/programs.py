@@ -73,6 +73,7 @@ def program_names() -> tuple[str, ...]:
     return (
         *SERVICE_NAMES,
         *("api-1", "api-2", "outbox-relay", "emotions-consumer"),
+        *("credit-report", "decision", "audit-sealer"),
         *("rq-accounts-1", "rq-accounts-2", "rq-mail", "rq-periodic", "cron", "nginx"),
     )
 
@@ -185,12 +186,15 @@ def _application(layout: Layout) -> list[Program]:
     environment = settings.application_environment(layout.place, layout.ports)
     python = partial(_python, environment=environment | {"PYTHONUNBUFFERED": "1"})
     api = "-m ecs.api --host 127.0.0.1 --forwarded-allow-ips 127.0.0.1 --port"
-    database, both = ("postgres",), ("postgres", "redis")
+    database, both, broker = ("postgres",), ("postgres", "redis"), ("postgres", "rabbitmq")
     return [
         python("api-1", f"{api} {layout.ports['api-1']}", needs=()),
         python("api-2", f"{api} {layout.ports['api-2']}", needs=()),
         python("outbox-relay", "-m workers.outbox_relay", needs=database),
-        python("emotions-consumer", "-m workers.emotions_consumer", needs=("postgres", "rabbitmq")),
+        python("emotions-consumer", "-m workers.emotions_consumer", needs=broker),
+        python("credit-report", "-m workers.credit_report", needs=broker),
+        python("decision", "-m workers.decision", needs=broker),
+        python("audit-sealer", "-m workers.audit_sealer", needs=database),
         python("rq-accounts-1", "-m workers.rq_worker accounts", needs=both),
         python("rq-accounts-2", "-m workers.rq_worker accounts", needs=both),
         python("rq-mail", "-m workers.rq_worker mail", needs=both),

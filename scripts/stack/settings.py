@@ -1,6 +1,5 @@
 """The stack's addresses as the application's environment variables."""
 
-import base64
 import json
 import shlex
 from typing import Final
@@ -88,5 +87,5 @@ def _secrets(place: Place) -> dict[str, str]:
 
 
 def _keyring(place: Place) -> dict[str, str]:
-    key = base64.b64encode(bytes.fromhex(place.secrets()["encryption_1"])).decode()
-    return {"ENCRYPTION_KEYS": json.dumps({"1": key}), "ENCRYPTION_ACTIVE_KEY_ID": "1"}
+    ring = place.keyring()
+    return {"ENCRYPTION_KEYS": json.dumps(ring.keys), "ENCRYPTION_ACTIVE_KEY_ID": ring.active}

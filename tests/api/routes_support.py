@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Final
+from itertools import count
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 from fastapi import FastAPI
@@ -33,8 +34,22 @@ PURPOSE: Final = "emotion.credit_decision"
 STORED_TABLES: Final = (
     *("clients", "consent_changes", "credit_accounts", "credit_offers", "jobs", "notifications"),
     *("emotional_events", "outbox_events", "processed_messages", "risk_assessments"),
-    *("transactions", "users"),
+    *("transactions", "users", "audit_log", "idempotency_keys"),
+    *("prequalification_applications", "prequalification_status_changes"),
 )
+
+APPLICATIONS: Final = "/api/v1/prequalification/applications"
+IN_REVIEW: Final = """
+WITH changed AS (
+    UPDATE prequalification_applications
+    SET status = 'MANUAL_REVIEW', version = 2, decision_reason = 'An officer will decide.',
+        policy = 'test'
+    WHERE id = $1 RETURNING id
+)
+INSERT INTO prequalification_status_changes (application_id, version, status)
+SELECT id, 2, 'MANUAL_REVIEW' FROM changed
+"""
+PANS: Final = (f"ABCPE{number:04d}F" for number in count(1))
 
 Month = Callable[[UUID, datetime], list[IncomingTransaction]]
 
@@ -60,6 +75,7 @@ class Settled:
     offer_id: str
     job_id: str
     notification_id: str
+    application_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +151,26 @@ class Stage:
             offer_id=offer["id"],
             job_id=accepted["job_id"],
             notification_id=str(notification.id),
+            application_id=await self.an_application_in_review(person),
+        )
+
+    async def an_application_in_review(self, person: Caller) -> str:
+        """Have somebody apply for prequalification, and leave the decision to an officer."""
+        application_id = await self.an_application(person)
+        await self.run(IN_REVIEW, UUID(application_id))
+        return application_id
+
+    async def an_application(self, person: Caller, **changes: Any) -> str:
+        """Have somebody apply for prequalification, with a PAN of their own."""
+        response = await self.submit(person, **changes)
+        assert response.status_code == 202, response.text
+        return str(response.json()["application_id"])
+
+    async def submit(self, person: Caller, *, key: str | None = None, **changes: Any) -> Response:
+        """Send an application for prequalification, with a key or without."""
+        headers = person.headers | ({} if key is None else {"Idempotency-Key": key})
+        return await self.client.post(
+            APPLICATIONS, json=a_loan_application(**changes), headers=headers
         )
 
     async def lapse(self, offer_id: str) -> None:
@@ -192,19 +228,18 @@ class Operation:
         return f"{self.method} {self.path}"
 
 
+class Nowhere(NamedTuple):
+    """The addresses of a database that is not there."""
+
+    app_url: str = f"postgresql://nobody@127.0.0.1:{CLOSED_PORT}/none"
+    owner_url: str = f"postgresql://owner@127.0.0.1:{CLOSED_PORT}/none"
+
+
 @cache
 def idle_app() -> FastAPI:
     """Return the application as it is built, before anything is opened."""
-    closed = f"postgresql://nobody@127.0.0.1:{CLOSED_PORT}/none"
-    return create_app(
-        Settings(
-            environment="test",
-            db_url=closed,
-            redis_url=f"redis://127.0.0.1:{CLOSED_PORT}/0",
-            client_secret_key=SecretStr(CLIENT_KEY),
-            jwt=JwtSettings(secret=SecretStr(SIGNING_KEY)),
-        )
-    )
+    redis_url = f"redis://127.0.0.1:{CLOSED_PORT}/0"
+    return create_app(builders.settings_for(Nowhere(), redis_url))
 
 
 def operations() -> Iterator[Operation]:
@@ -286,6 +321,18 @@ def an_event(user_id: UUID, **changes: Any) -> dict[str, Any]:
         "arousal": 0.25,
         "valence": 0.5,
         "source": "wearable",
+        **changes,
+    }
+
+
+def a_loan_application(**changes: Any) -> dict[str, Any]:
+    """Return an application for prequalification, with a PAN that nobody had before."""
+    return {
+        "pan_number": next(PANS),
+        "applicant_name": "Asha Rao",
+        "monthly_income_inr": "50000.00",
+        "loan_amount_inr": 2_000_000,
+        "loan_type": "PERSONAL",
         **changes,
     }
 

@@ -19,6 +19,7 @@ from tests.api.routes_support import (
     Settled,
     Stage,
     a_consent,
+    a_loan_application,
     a_transaction,
     acting,
     an_event,
@@ -38,10 +39,19 @@ PUBLIC: Final = {
     "GET /healthz",
     "GET /ready",
 }
+REVIEW: Final = {"decision": "REJECTED", "reason": "The employer is unknown."}
 PAGES: Final = {"/docs", "/redoc", "/openapi.json", "/docs/static/{path}"}
+
+
+def kind_of(operation: Operation) -> PrincipalKind | None:
+    return operation.rule.kind if isinstance(operation.rule, CallerRule) else None
+
+
 GUARDED: Final = [op for op in operations() if isinstance(op.rule, CallerRule)]
 SCOPED: Final = [op for op in GUARDED if isinstance(op.rule, CallerRule) and op.rule.scopes]
-OWNED: Final = [op for op in GUARDED if "_id}" in op.path]
+IDENTIFIED: Final = [op for op in GUARDED if "_id}" in op.path]
+OWNED: Final = [op for op in IDENTIFIED if kind_of(op) is PrincipalKind.USER]
+ID_NAMES: Final = ("offer_id", "job_id", "notification_id", "application_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,11 @@ CASES: Final[dict[str, Case]] = {
     "POST /api/v1/transactions/ingest": Case(status=200),
     "POST /api/v1/emotions/ingest": Case(status=200),
     "GET /api/v1/emotions/summary": Case(status=200),
+    "POST /api/v1/prequalification/applications": Case(status=202),
+    "GET /api/v1/prequalification/applications": Case(status=200),
+    "GET /api/v1/prequalification/applications/{application_id}/status": Case(status=200),
+    "GET /api/v1/prequalification/reviews": Case(status=200),
+    "POST /api/v1/prequalification/applications/{application_id}/review": Case(status=200),
 }
 
 
@@ -77,6 +92,8 @@ def bodies(person: Caller, feed: Caller) -> dict[str, Any]:
         "POST /api/v1/consents": a_consent(feed.id),
         "POST /api/v1/transactions/ingest": {"transactions": [a_transaction(person.id)]},
         "POST /api/v1/emotions/ingest": {"events": [an_event(person.id)]},
+        "POST /api/v1/prequalification/applications": a_loan_application(),
+        "POST /api/v1/prequalification/applications/{application_id}/review": REVIEW,
     }
 
 
@@ -89,12 +106,13 @@ def path_of(operation: Operation, settled: Settled) -> str:
         offer_id=settled.offer_id,
         job_id=settled.job_id,
         notification_id=settled.notification_id,
+        application_id=settled.application_id,
         purpose=PURPOSE,
     )
 
 
 def random_path_of(operation: Operation) -> str:
-    return operation.path.format(offer_id=uuid4(), job_id=uuid4(), notification_id=uuid4())
+    return operation.path.format(**{name: uuid4() for name in ID_NAMES})
 
 
 async def call(
@@ -224,7 +242,7 @@ async def test_a_stranger_cannot_tell_other_peoples_things_from_nothing(
     }
 
 
-@pytest.mark.parametrize("operation", OWNED, ids=ids)
+@pytest.mark.parametrize("operation", IDENTIFIED, ids=ids)
 @pytest.mark.parametrize(
     "odd",
     ["1", str(2**70), "%00", "%201", "1_000", "%EF%BC%91", "inf", "nan", "..%2F", "%ED%A0%80"],
@@ -233,10 +251,12 @@ async def test_a_malformed_id_is_an_id_that_nobody_has(
     operation: Operation, odd: str, database: Database, redis_url: str
 ) -> None:
     path = operation.path
-    for name in ("offer_id", "job_id", "notification_id"):
+    for name in ID_NAMES:
         path = path.replace(f"{{{name}}}", odd)
     async with acting(settings_for(database, redis_url)) as stage:
-        answer = await call(stage, operation, path, caller=await stage.a_person())
+        is_user = kind_of(operation) is PrincipalKind.USER
+        caller = await (stage.a_person() if is_user else stage.a_feed())
+        answer = await call(stage, operation, path, caller=caller)
 
     problem(answer, 404, "not_found")
 

@@ -58,6 +58,7 @@ def path_of(operation: Operation, settled: Settled) -> str:
         offer_id=settled.offer_id,
         notification_id=settled.notification_id,
         job_id=settled.job_id,
+        application_id=settled.application_id,
         purpose=PURPOSE,
     )
 
@@ -95,6 +96,8 @@ def test_the_routes_that_read_are_known() -> None:
         "POST /api/v1/credit/apply",
         "POST /api/v1/credit/offers/{offer_id}/accept",
         "POST /api/v1/notifications/{notification_id}/read",
+        "POST /api/v1/prequalification/applications",
+        "POST /api/v1/prequalification/applications/{application_id}/review",
         "POST /api/v1/transactions/ingest",
     }
 

@@ -77,6 +77,7 @@ def test_the_places_are_known() -> None:
     assert {(place.kind, place.name) for place in PLACES} == {
         *(("path", name) for name in ("offer_id", "job_id", "notification_id", "purpose")),
         *(("query", name) for name in ("limit", "after", "days", "client_id", "locale", "version")),
+        *(("path", "application_id"), ("query", "status"), ("header", "Idempotency-Key")),
     }
 
 

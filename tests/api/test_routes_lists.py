@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.api.routes_support import Caller, Stage, acting, problem, settings_for
+from tests.api.routes_support import APPLICATIONS, Caller, Stage, acting, problem, settings_for
 from tests.builders import Database
 
 OFFERS: Final = "/api/v1/credit/offers"
 NOTIFICATIONS: Final = "/api/v1/notifications"
-LISTS: Final = [OFFERS, NOTIFICATIONS]
+LISTS: Final = [OFFERS, NOTIFICATIONS, APPLICATIONS]
 
 
 async def fill(stage: Stage, person: Caller, path: str, count: int) -> list[str]:
@@ -21,6 +21,8 @@ async def fill(stage: Stage, person: Caller, path: str, count: int) -> list[str]
     if path == OFFERS:
         made = [(await stage.apply(person))["id"] for _ in range(count)]
         return made[::-1]
+    if path == APPLICATIONS:
+        return [await stage.an_application(person) for _ in range(count)][::-1]
     notifications = [uuid7() for _ in range(count)]
     offer = await stage.apply(person)
     for notification_id in notifications:
@@ -49,6 +51,10 @@ async def get(stage: Stage, person: Caller, path: str, **query: Any) -> dict[str
     return dict(response.json())
 
 
+def ids(page: dict[str, Any]) -> list[str]:
+    return [item.get("id") or item["application_id"] for item in page["data"]]
+
+
 async def walk(stage: Stage, person: Caller, path: str, *, limit: int) -> list[str]:
     seen: list[str] = []
     query: dict[str, Any] = {"limit": limit}
@@ -56,7 +62,7 @@ async def walk(stage: Stage, person: Caller, path: str, *, limit: int) -> list[s
         page = await get(stage, person, path, **query)
         assert len(page["data"]) <= limit
         assert page["has_more"] == (page["next_cursor"] is not None)
-        seen.extend(item["id"] for item in page["data"])
+        seen.extend(ids(page))
         if not page["has_more"]:
             return seen
         assert len(page["data"]) == limit
@@ -88,8 +94,8 @@ async def test_a_list_shows_twenty_unless_told_otherwise(
         rest = await get(stage, person, path, after=page["next_cursor"])
 
     assert empty == {"data": [], "has_more": False, "next_cursor": None}
-    assert [item["id"] for item in page["data"]] == made[:20]
-    assert [item["id"] for item in rest["data"]] == made[20:]
+    assert ids(page) == made[:20]
+    assert ids(rest) == made[20:]
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -103,7 +109,7 @@ async def test_what_comes_while_one_turns_pages_is_not_missed_twice(
         await fill(stage, person, path, 1)
         second = await get(stage, person, path, limit=2, after=first["next_cursor"])
 
-    assert [item["id"] for item in first["data"] + second["data"]] == made
+    assert ids(first) + ids(second) == made
 
 
 @pytest.mark.parametrize("path", LISTS)

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # s
 from ecs.api.access import CallerRule
 from ecs.api.docs_pages import HTTP_METHODS
 from tests.api.routes_support import (
+    APPLICATIONS,
     PURPOSE,
     Operation,
     Stage,
@@ -29,6 +30,7 @@ from tests.api.routes_support import (
 )
 from tests.builders import Database
 
+DECIDED: Final = {"decision": "PRE_APPROVED", "reason": "The employer was asked."}
 DOCUMENT: Final[dict[str, Any]] = idle_app().openapi()
 OPERATIONS: Final = list(operations())
 
@@ -120,7 +122,9 @@ async def answers(stage: Stage) -> list[Response]:
     form = {"grant_type": "client_credentials", "client_id": feed.name, "client_secret": "s"}
     moods = {"events": [an_event(settled.person.id), an_event(fresh.id), 1]}
     batch, consent = {"transactions": [a_transaction(fresh.id), 1]}, a_consent(feed.id)
+    review = f"{APPLICATIONS}/{settled.application_id}/review"
     paths = [
+        *(APPLICATIONS, f"{APPLICATIONS}/{settled.application_id}/status"),
         *("/api/v1/users/me", "/api/v1/credit/offers", f"/api/v1/credit/offers/{settled.offer_id}"),
         *("/api/v1/credit/account", f"/api/v1/jobs/{settled.job_id}", "/api/v1/notifications"),
         *("/api/v1/consents", f"/api/v1/consents/texts/{PURPOSE}", "/api/v1/emotions/summary"),
@@ -136,6 +140,9 @@ async def answers(stage: Stage) -> list[Response]:
         await client.post("/api/v1/credit/apply", headers=fresh.headers),
         await client.post("/api/v1/credit/apply", headers=fresh.headers),
         await stage.accept(settled.person, settled.offer_id),
+        await stage.submit(settled.person),
+        await client.get("/api/v1/prequalification/reviews", headers=feed.headers),
+        await client.post(review, json=DECIDED, headers=feed.headers),
         *[await client.get(path, headers=headers) for path in paths],
     ]
 

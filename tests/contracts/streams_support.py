@@ -113,7 +113,7 @@ def a_consumer(
         can_work=can_work,
         passing=(Passing,),
         publisher=StreamPublisher(broker, name="test-dead", now=lambda: datetime.now(UTC)),
-        dead_queue=stream.dead_queue,
+        stream=stream,
         pauses_seconds=(0.05, 0.1),
         handle_seconds_max=handle_seconds_max,
     )

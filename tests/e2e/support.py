@@ -319,6 +319,28 @@ def kill_all(pids: Iterable[int], number: int) -> None:
         os.kill(pid, number)
 
 
+@asynccontextmanager
+async def slow_first(
+    ecs: Outside, writing: str, *, condition: str, seconds: float
+) -> AsyncIterator[Callable[[], Any]]:
+    """Let the first such write take long, later ones not; yield the question if it has begun."""
+    name = f"slow_{uuid4().hex}"
+    # A sequence counts outside of transactions: also the writes that were rolled back.
+    await ecs.execute(f"""
+        CREATE SEQUENCE {name};
+        CREATE FUNCTION {name}_first() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            IF nextval('public.{name}') = 1 THEN PERFORM pg_sleep({seconds}); END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER {name} BEFORE {writing} FOR EACH ROW
+            WHEN ({condition}) EXECUTE FUNCTION {name}_first();""")
+    try:
+        yield lambda: ecs.value(f"SELECT is_called FROM {name}")
+    finally:
+        await ecs.execute(f"DROP FUNCTION {name}_first() CASCADE; DROP SEQUENCE {name};")
+
+
 async def _assert_described(answer: httpx.Response) -> None:
     """Hold every answer of an instance against the API's description."""
     if answer.status_code not in NGINX_ALONE:

@@ -28,6 +28,7 @@ from tests.e2e.support import (
     Person,
     at_most,
     kill_all,
+    slow_first,
     until,
 )
 
@@ -86,7 +87,7 @@ class TestTheRelayKilled:
     async def test_between_the_hand_over_and_its_mark_opens_one_account(self, ecs: Outside) -> None:
         person, offer_id = await ecs.an_offer()
         mark = f"NEW.published_at IS NOT NULL AND NEW.payload ->> 'offer_id' = '{offer_id}'"
-        async with _slow_first(
+        async with slow_first(
             ecs, "UPDATE ON outbox_events", condition=mark, seconds=4
         ) as has_begun:
             job_id = await ecs.accepted_job(person, offer_id)
@@ -293,32 +294,10 @@ async def _slow_account(
     ecs: Outside, person: Person, *, seconds: float
 ) -> AsyncIterator[Callable[[], Any]]:
     condition = f"NEW.user_id = '{person.id}'"
-    async with _slow_first(
+    async with slow_first(
         ecs, "INSERT ON credit_accounts", condition=condition, seconds=seconds
     ) as has_begun:
         yield has_begun
-
-
-@asynccontextmanager
-async def _slow_first(
-    ecs: Outside, writing: str, *, condition: str, seconds: float
-) -> AsyncIterator[Callable[[], Any]]:
-    """Let the first such write take long, later ones not; yield the question if it has begun."""
-    name = f"slow_{uuid4().hex}"
-    # A sequence counts outside of transactions: also the writes that were rolled back.
-    await ecs.execute(f"""
-        CREATE SEQUENCE {name};
-        CREATE FUNCTION {name}_first() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-        BEGIN
-            IF nextval('public.{name}') = 1 THEN PERFORM pg_sleep({seconds}); END IF;
-            RETURN NEW;
-        END $$;
-        CREATE TRIGGER {name} BEFORE {writing} FOR EACH ROW
-            WHEN ({condition}) EXECUTE FUNCTION {name}_first();""")
-    try:
-        yield lambda: ecs.value(f"SELECT is_called FROM {name}")
-    finally:
-        await ecs.execute(f"DROP FUNCTION {name}_first() CASCADE; DROP SEQUENCE {name};")
 
 
 @asynccontextmanager

@@ -46,11 +46,15 @@ WITH_DATA: Final = {
     "produce-emotions COUNT=9 RATE=2 SEED=3 DAYS=4": (
         "-m scripts.produce_emotions --count 9 --rate 2 --seed 3 --days 4"
     ),
+    "audit-verify": "-m scripts.audit_verify",
     "explain OFFER=7": "-m scripts.explain_decision --offer 7",
     "forget-user EMAIL=a@b.c": "-m scripts.forget_user --email a@b.c",
-    "dead-letters": "-m scripts.dead_letters --stream emotions",
-    "dead-letters REDRIVE=all": "-m scripts.dead_letters --stream emotions --redrive all",
-    "dead-letters DISCARD=all": "-m scripts.dead_letters --stream emotions --discard all",
+    "dead-letters": "-m scripts.dead_letters",
+    "rotate-encryption": "-m scripts.rotate_encryption",
+    "dead-letters REDRIVE=all": "-m scripts.dead_letters --redrive all",
+    "dead-letters STREAM=decision DISCARD=all": (
+        "-m scripts.dead_letters --stream decision --discard all"
+    ),
     "migrate-generate MIGRATION_NAME=more": "-m alembic revision --autogenerate -m more",
     "migrate-upgrade": "-m alembic upgrade head",
     "migrate-downgrade": "-m alembic downgrade -1",
@@ -63,6 +67,8 @@ WITHOUT_DATA: Final = {
     "down": "-m scripts.stack down",
     "status": "-m scripts.stack status",
     "restart PROGRAM=cron": "-m scripts.stack restart cron",
+    "new-encryption-key": "-m scripts.stack new-encryption-key",
+    "drop-encryption-key KEY=1": "-m scripts.stack drop-encryption-key 1",
     "logs PROGRAM=api-1": "-m scripts.stack logs api-1",
     "test": "-m pytest -n 2 --dist worksteal",
     "test-unit ARGS=-x": "-m pytest tests/unit -x",
@@ -74,6 +80,7 @@ WITHOUT_DATA: Final = {
     "check": "-m mypy ecs workers scripts",
     "lint": "format --check .",
     "format": "format .",
+    "benchmark-prequalification": "-m scripts.benchmark_prequalification",
     "benchmark-ingest": "-m scripts.benchmark_ingest",
 }
 MISSING_WORDS: Final = {

@@ -151,7 +151,7 @@ class Answer(BaseModel):
 
 
 class Page(Answer, Generic[T]):
-    """One page of a list, newest first; ``next_cursor`` is null on the last."""
+    """One page of a list, in the route's order; ``next_cursor`` is null on the last."""
 
     data: list[T]
     has_more: bool

@@ -41,6 +41,18 @@ MOVES: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
         Status.REJECTED: frozenset(),
     }
 )
+assert set(MOVES) == set(Status)  # A new status cannot be forgotten here.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationForm:
+    """What an applicant fills in. ``pan_number`` is as it was typed, and in clear."""
+
+    pan_number: str = field(repr=False)
+    applicant_name: str = field(repr=False)
+    monthly_income: Money
+    loan_amount: Money
+    loan_type: LoanType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +66,14 @@ class NewApplication:
     monthly_income: Money
     loan_amount: Money
     loan_type: LoanType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """The proof that an application was taken in: it is pending, and will be decided."""
+
+    application_id: UUID
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

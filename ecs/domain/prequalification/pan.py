@@ -10,6 +10,8 @@ from typing import Final
 HOLDER_TYPES: Final = "ABCFGHJLPT"
 _FORM: Final = re.compile(r"[A-Z]{5}[0-9]{4}[A-Z]")
 _PAN: Final = re.compile(rf"[A-Z]{{3}}[{HOLDER_TYPES}][A-Z][0-9]{{4}}[A-Z]")
+# As a word of its own, so that nothing inside of a longer id looks like one.
+_IN_TEXT: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{5}[0-9]{4}[A-Za-z](?![A-Za-z0-9])")
 _MASK: Final = "XXXXXX"
 _SHOWN_CHARACTERS: Final = 4
 
@@ -52,3 +54,10 @@ def canonical(text: str) -> str | None:
         return None
     spelled = spelled.upper()
     return spelled if _FORM.fullmatch(spelled) else None
+
+
+def without_pans(text: str) -> str:
+    """Return a text that may be repeated: whatever has a PAN's form in it is masked."""
+    spelled = unicodedata.normalize("NFKC", text)
+    masked = _IN_TEXT.sub(lambda found: _MASK + found[0][-_SHOWN_CHARACTERS:].upper(), spelled)
+    return text if masked == spelled else masked

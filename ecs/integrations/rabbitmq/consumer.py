@@ -1,15 +1,16 @@
 """
 Consumes a stream for ever: connects, takes batches, has them handled, acknowledges.
 
-A batch is acknowledged after its handler has committed and its dead letters are confirmed. Nothing
-is ever sent back to the queue, so that no message's delivery count grows for another's sake; what
-was not acknowledged comes again when the connection ends, and handlers know what they have seen.
+A batch is acknowledged after its handler has committed and what is left of it, dead or postponed,
+is confirmed elsewhere. Nothing is ever sent back to the queue, so that no message's delivery count
+grows for another's sake; what was not acknowledged comes again when the connection ends, and
+handlers know what they have seen.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,11 +18,11 @@ import structlog
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp.commands import Basic
 
-from ecs.domain.streams import DeadLetter, Delivery, Stream
+from ecs.domain.streams import DeadLetter, Delivery, Postponed, Stream
 from ecs.integrations.exceptions import DestinationUnavailable
 from ecs.integrations.rabbitmq import topology
 from ecs.integrations.rabbitmq.connection import Broker, Link, ask, tag_of
-from ecs.integrations.rabbitmq.handling import Handling
+from ecs.integrations.rabbitmq.handling import ATTEMPT_HEADER, Handling, Left
 from ecs.integrations.rabbitmq.intake import BatchLimits, Intake
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,8 @@ LEAVE_QUIET_SECONDS: Final = 0.1
 LEAVE_TRIES: Final = 10
 BACKOFF_SECONDS_MIN: Final = 0.5
 BACKOFF_SECONDS_MAX: Final = 5.0
+# No stream has so many retries; a larger number is nobody's but a stranger's.
+ATTEMPTS_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,12 +187,12 @@ class _Session:
             if not batch:
                 break
             started = time.monotonic()
-            letters = await self.handling.letters_of([_delivery(message) for message in batch])
-            await self.handling.bury(letters)
+            left = await self.handling.left_of([_delivery(message) for message in batch])
+            await self.handling.put_aside(left)
             async with self.acknowledging:
                 await ask(self.channel.basic_ack(tag_of(batch[-1]), multiple=True))
             handled_seconds = time.monotonic() - started
-            self._log_batch(batch, letters, waited=waited_seconds, handled=handled_seconds)
+            self._log_batch(batch, left, waited=waited_seconds, handled=handled_seconds)
         # The broker reads the channel in order: when it has closed it, it knows every answer.
         await ask(self.channel.close(), seconds=self.pace.stop_seconds)
 
@@ -218,7 +221,7 @@ class _Session:
         """Ask for the queues again and again: a connection may be dead and not know it."""
         while True:
             await asyncio.sleep(self.pace.watch_seconds)
-            for queue in (self.stream.queue, self.stream.dead_queue):
+            for queue in self.stream.queues:
                 await ask(self.watching.queue_declare(queue, passive=True))
             if self.channel.is_closed:
                 raise DestinationUnavailable("the channel was closed")
@@ -233,7 +236,7 @@ class _Session:
     def _log_batch(
         self,
         batch: Sequence[DeliveredMessage],
-        letters: Sequence[DeadLetter],
+        left: Sequence[Left],
         *,
         waited: float,
         handled: float,
@@ -244,7 +247,8 @@ class _Session:
             messages=len(batch),
             body_bytes=sum(len(message.body) for message in batch),
             redelivered=sum(_delivery(message).redelivered for message in batch),
-            dead=dict(Counter(letter.code for letter in letters)),
+            dead=dict(Counter(one.code for one in left if isinstance(one, DeadLetter))),
+            postponed=dict(Counter(one.code for one in left if isinstance(one, Postponed))),
             waited_ms=round(waited * 1000),
             handled_ms=round(handled * 1000),
         )
@@ -279,4 +283,15 @@ def _delivery(message: DeliveredMessage) -> Delivery:
         app_id=properties.app_id,
         message_id=properties.message_id,
         redelivered=isinstance(message.delivery, Basic.Deliver) and message.delivery.redelivered,
+        attempt=attempt_of(properties.headers or {}),
     )
+
+
+def attempt_of(headers: Mapping[str, Any]) -> int:
+    """Return which attempt a message is; anybody who may publish may have written nonsense."""
+    match headers.get(ATTEMPT_HEADER):
+        case bool():
+            return 1
+        case int(attempt) if 1 <= attempt <= ATTEMPTS_MAX:
+            return attempt
+    return 1

@@ -217,7 +217,7 @@ def _stored(message: DeliveredMessage) -> StoredDeadLetter:
     # Anybody who may publish may have written them: they are words, or they are nothing.
     headers: dict[str, Any] = properties.headers or {}
     words = {name: value for name, value in headers.items() if isinstance(value, str) and value}
-    code = words.get(CODE_HEADER) or words.get("x-first-death-reason") or UNKNOWN
+    code = words.get(CODE_HEADER) or _died_of(headers) or UNKNOWN
     return StoredDeadLetter(
         message_id=_message_id(properties.message_id, message.body),
         body=message.body,
@@ -240,7 +240,22 @@ def _died_at(published_at: datetime | None, headers: dict[str, Any]) -> datetime
     """Return when a letter died: our own are published at that moment, the broker notes it."""
     if CODE_HEADER in headers:
         return published_at
-    match headers.get("x-death"):
-        case [*_, {"time": datetime() as died_at}]:
+    match _last_death(headers):
+        case {"time": datetime() as died_at}:
             return died_at
+    return None
+
+
+def _died_of(headers: dict[str, Any]) -> str | None:
+    match _last_death(headers):
+        case {"reason": str(reason)}:
+            return reason
+    return None
+
+
+def _last_death(headers: dict[str, Any]) -> object:
+    """Return the newest of the broker's notes; whoever was postponed has an older one as well."""
+    match headers.get("x-death"):
+        case [newest, *_]:
+            return newest
     return None

@@ -1,4 +1,4 @@
-"""What becomes of a batch: handled together, else one by one; what cannot be used is buried."""
+"""What becomes of a batch: handled together, else one by one; what is left is put aside."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -9,7 +9,15 @@ from uuid import UUID
 
 import structlog
 
-from ecs.domain.streams import DeadLetter, Delivery, OutgoingMessage, letter_id
+from ecs.domain.streams import (
+    DeadLetter,
+    Delivery,
+    OutgoingMessage,
+    Postponed,
+    Stream,
+    dead_letter_of,
+    lasting_id,
+)
 from ecs.integrations.exceptions import (
     DestinationUnavailable,
     HandlerStuck,
@@ -30,10 +38,14 @@ APP_ID_BYTES_MAX: Final = 255
 CODE_HEADER: Final = "x-ecs-code"
 REASON_HEADER: Final = "x-ecs-reason"
 CLIENT_HEADER: Final = "x-ecs-client"
+ATTEMPT_HEADER: Final = "x-ecs-attempt"
 UNPROCESSABLE: Final = "unprocessable"
 
-Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[DeadLetter]]]
-"""Does what the messages ask for, commits, and returns what it could not use."""
+Left = DeadLetter | Postponed
+"""What of a batch is not done with: it is dead, or it comes again after a pause."""
+
+Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[Left]]]
+"""Does what the messages ask for, commits, and returns what it could not use, or not yet."""
 
 CanWork = Callable[[], Awaitable[bool]]
 """Says whether handling has a chance; never raises, and answers soon."""
@@ -53,13 +65,13 @@ class Handling:
     can_work: CanWork
     passing: tuple[type[Exception], ...]
     publisher: StreamPublisher
-    dead_queue: str
+    stream: Stream
     pauses_seconds: Sequence[float] = PAUSES_SECONDS
     handle_seconds_max: float = HANDLE_SECONDS_MAX
 
-    async def letters_of(self, deliveries: Sequence[Delivery]) -> list[DeadLetter]:
+    async def left_of(self, deliveries: Sequence[Delivery]) -> list[Left]:
         """
-        Return what of a handled batch cannot be used.
+        Return what is left of a handled batch; what was postponed too often is dead.
 
         Raises:
             HandlerStuck: the handler took more than a minute.
@@ -67,38 +79,68 @@ class Handling:
         failure: Exception | None = None
         for _ in range(TRIES):
             try:
-                return await self._patiently(deliveries)
+                return [self._or_dead(left) for left in await self._patiently(deliveries)]
             except HandlerStuck:
                 raise
             except Exception as error:
                 log.exception("stream.handler-failed", messages=len(deliveries))
                 failure = error
         if len(deliveries) == 1 and failure is not None:
-            return [unprocessable(deliveries[0], failure)]
-        return [letter for alone in deliveries for letter in await self.letters_of([alone])]
+            return [unprocessable(deliveries[0], failure, stream=self.stream)]
+        return [left for alone in deliveries for left in await self.left_of([alone])]
 
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Return when every letter is confirmed by the dead queue; never give one up."""
-        # By windows: in each an id means one letter, and what is confirmed is told by ids.
-        for window in windows([as_message(letter) for letter in letters]):
-            await self._bury_window(window)
+    async def put_aside(self, left: Sequence[Left]) -> None:
+        """Return when the broker has confirmed it all, in the queues it belongs into."""
+        by_queue: dict[str, list[OutgoingMessage]] = {}
+        for one in left:
+            by_queue.setdefault(self._queue_of(one), []).append(self._message_of(one))
+        for queue, messages in by_queue.items():
+            # By windows: in each an id means one letter, and what is confirmed is told by ids.
+            for window in windows(messages):
+                await self._put_window(window, queue)
 
     def pauses(self) -> Iterator[float]:
         """Return how long to wait after each failure; the last one goes on for ever."""
         return chain(self.pauses_seconds, repeat(self.pauses_seconds[-1]))
 
-    async def _bury_window(self, window: Sequence[OutgoingMessage]) -> None:
+    def _or_dead(self, left: Left) -> Left:
+        if isinstance(left, DeadLetter) or self._pause_of(left) is not None:
+            return left
+        return dead_letter_of(left.delivery, stream=self.stream, code=left.code, reason=left.reason)
+
+    def _pause_of(self, postponed: Postponed) -> int | None:
+        return self.stream.pause_seconds(postponed.delivery.attempt)
+
+    def _queue_of(self, left: Left) -> str:
+        if isinstance(left, DeadLetter):
+            return self.stream.dead_queue
+        seconds = self._pause_of(left)
+        assert seconds is not None, "whoever may not be postponed again is dead"
+        return self.stream.retry_queue(seconds)
+
+    def _message_of(self, left: Left) -> OutgoingMessage:
+        if isinstance(left, DeadLetter):
+            return as_message(left)
+        return OutgoingMessage(
+            message_id=lasting_id(left.delivery, stream=self.stream),
+            body=left.delivery.body,
+            app_id=_app_id(left.delivery.app_id or ""),
+            headers={ATTEMPT_HEADER: left.delivery.attempt + 1},
+        )
+
+    async def _put_window(self, window: Sequence[OutgoingMessage], queue: str) -> None:
+        """Publish until all is confirmed; never give one up."""
         left = window
         for pause in self.pauses():
-            unburied = await self._unburied(left)
-            left = [message for message in left if message.message_id in unburied]
+            refused = await self._refused(left, queue)
+            left = [message for message in left if message.message_id in refused]
             if not left:
                 return
-            reason = unburied[left[0].message_id]
-            log.warning("stream.burial-delayed", queue=self.dead_queue, left=len(left), why=reason)
+            reason = refused[left[0].message_id]
+            log.warning("stream.burial-delayed", queue=queue, left=len(left), why=reason)
             await asyncio.sleep(pause)
 
-    async def _patiently(self, deliveries: Sequence[Delivery]) -> list[DeadLetter]:
+    async def _patiently(self, deliveries: Sequence[Delivery]) -> list[Left]:
         for pause in self.pauses():
             try:
                 return list(await self._in_time(deliveries))
@@ -108,7 +150,7 @@ class Handling:
                 await asyncio.sleep(pause)
         raise AssertionError("pauses never end")
 
-    async def _in_time(self, deliveries: Sequence[Delivery]) -> Sequence[DeadLetter]:
+    async def _in_time(self, deliveries: Sequence[Delivery]) -> Sequence[Left]:
         task = asyncio.ensure_future(self.handle(deliveries))
         try:
             await asyncio.wait({task}, timeout=self.handle_seconds_max)
@@ -121,9 +163,9 @@ class Handling:
             raise HandlerStuck(f"a batch took more than {self.handle_seconds_max:g} s")
         return task.result()
 
-    async def _unburied(self, messages: Sequence[OutgoingMessage]) -> dict[UUID, str]:
+    async def _refused(self, messages: Sequence[OutgoingMessage], queue: str) -> dict[UUID, str]:
         try:
-            return dict(await self.publisher.publish(messages, to=self.dead_queue))
+            return dict(await self.publisher.publish(messages, to=queue))
         except PublishInterrupted as error:
             ids = {message.message_id for message in messages} - error.confirmed
             return dict.fromkeys(ids, str(error))
@@ -131,32 +173,30 @@ class Handling:
             return dict.fromkeys((message.message_id for message in messages), str(error))
 
 
-def unprocessable(delivery: Delivery, error: Exception) -> DeadLetter:
+def unprocessable(delivery: Delivery, error: Exception, *, stream: Stream) -> DeadLetter:
     """Return the letter of a message that fails alone. The error's text may quote it: left out."""
-    return DeadLetter(
-        message_id=letter_id(delivery, position=None, body=delivery.body),
-        body=delivery.body,
-        code=UNPROCESSABLE,
-        reason=f"handling it failed with {type(error).__name__}",
-        client=delivery.app_id,
-    )
+    reason = f"handling it failed with {type(error).__name__}"
+    return dead_letter_of(delivery, stream=stream, code=UNPROCESSABLE, reason=reason)
 
 
 def as_message(letter: DeadLetter) -> OutgoingMessage:
     """Return a dead letter as what goes into the dead queue."""
     client = _writable(letter.client or "")
-    headers = {
+    headers: dict[str, str | int] = {
         CODE_HEADER: letter.code,
         REASON_HEADER: _writable(letter.reason)[:REASON_CHARACTERS_MAX],
         CLIENT_HEADER: client,
     }
-    is_short = 0 < len(client.encode()) <= APP_ID_BYTES_MAX
     return OutgoingMessage(
         message_id=letter.message_id,
         body=letter.body,
-        app_id=client if is_short else None,
+        app_id=_app_id(client),
         headers=headers,
     )
+
+
+def _app_id(client: str) -> str | None:
+    return client if 0 < len(client.encode()) <= APP_ID_BYTES_MAX else None
 
 
 def _writable(text: str) -> str:

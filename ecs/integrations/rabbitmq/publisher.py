@@ -42,12 +42,16 @@ class StreamPublisher:
     Carries messages to the broker over one connection, opened when it is first needed.
 
     A broker that does not answer in time loses the connection; the next call opens a new one.
+    ``streams`` are declared on each new connection.
     """
 
-    def __init__(self, broker: Broker, *, name: str, now: Clock) -> None:
+    def __init__(
+        self, broker: Broker, *, name: str, now: Clock, streams: Sequence[Stream] = ()
+    ) -> None:
         self._broker = broker
         self._name = name
         self._now = now
+        self._streams = streams
         self._link: Link | None = None
         self._channel: AbstractChannel | None = None
         self._turn = asyncio.Lock()
@@ -99,6 +103,12 @@ class StreamPublisher:
         if link is not None:
             await link.close()
 
+    def drop(self) -> None:
+        """Drop the connection at once: the next call opens a new one, and declares anew."""
+        link, self._link, self._channel = self._link, None, None
+        if link is not None:
+            link.abort()
+
     async def _publish_window(
         self, window: Sequence[OutgoingMessage], to: Target, confirmed: set[UUID]
     ) -> dict[UUID, str]:
@@ -110,7 +120,7 @@ class StreamPublisher:
             await asyncio.wait(sent, timeout=CONFIRM_SECONDS_MAX)
             return _refusals(sent, confirmed)
         except BaseException:
-            self._give_up()
+            self.drop()
             raise
         finally:
             for task in sent:
@@ -136,14 +146,19 @@ class StreamPublisher:
 
     async def _connected(self) -> Link:
         if self._link is None or not self._link.is_open:
-            self._give_up()
-            self._link = await Link.open(self._broker, name=self._name)
+            self.drop()
+            self._link = await self._connect()
         return self._link
 
-    def _give_up(self) -> None:
-        link, self._link, self._channel = self._link, None, None
-        if link is not None:
+    async def _connect(self) -> Link:
+        link = await Link.open(self._broker, name=self._name)
+        try:
+            for stream in self._streams:
+                await topology.declare(link, stream)
+        except BaseException:
             link.abort()
+            raise
+        return link
 
 
 def windows(messages: Sequence[OutgoingMessage]) -> Iterator[list[OutgoingMessage]]:
@@ -166,6 +181,10 @@ def windows(messages: Sequence[OutgoingMessage]) -> Iterator[list[OutgoingMessag
 
 
 TOO_LARGE: Final = f"larger than {MESSAGE_BYTES_MAX} bytes"
+UNROUTABLE: Final = "no queue takes it (NO_ROUTE)"
+NOT_KEPT: Final = "the queue is full, or cannot keep it now"
+# Refusals that are no fault of the message: the same one may be taken later.
+PASSING: Final = frozenset({UNROUTABLE, NOT_KEPT})
 
 
 def _too_large(message: OutgoingMessage) -> bool:
@@ -199,9 +218,9 @@ def _raise_for(unanswered: asyncio.Task[object]) -> None:
 
 def _why(error: BaseException) -> str:
     if isinstance(error, PublishError):
-        return f"no queue takes it ({error.args[0]})"
+        return UNROUTABLE
     if isinstance(error, DeliveryError):
-        return "the queue is full, or cannot keep it now"
+        return NOT_KEPT
     return f"it cannot be written ({type(error).__name__})"
 
 

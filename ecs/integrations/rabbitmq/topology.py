@@ -30,6 +30,10 @@ async def declare(link: Link, stream: Stream) -> None:
     for queue, arguments in (
         (stream.dead_queue, DEAD_QUEUE_ARGUMENTS),
         (stream.queue, queue_arguments(stream)),
+        *(
+            (stream.retry_queue(seconds), retry_queue_arguments(stream, seconds))
+            for seconds in sorted(set(stream.retry_seconds))
+        ),
     ):
         work = channel.queue_declare(queue, durable=True, arguments=arguments)
         await _declared(work, f"queue {queue}")
@@ -47,6 +51,18 @@ def queue_arguments(stream: Stream) -> ArgumentsType:
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
         "x-max-length": stream.length_max,
+    }
+
+
+def retry_queue_arguments(stream: Stream, seconds: int) -> ArgumentsType:
+    """Return the arguments of a queue whose messages go back to the stream's after a pause."""
+    return {
+        "x-queue-type": "quorum",
+        "x-message-ttl": seconds * 1000,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": stream.queue,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
     }
 
 

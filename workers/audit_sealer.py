@@ -1,0 +1,77 @@
+"""Seals the audit: ``python -m workers.audit_sealer``. Any number of these may run."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from ecs.bootstrap import Application, application
+from ecs.config import settings_or_exit
+from ecs.domain.audit import Candidate
+from ecs.log import configure_logging
+from ecs.services.exceptions import RepositoryError
+from workers.runtime import stop_event
+
+log = structlog.get_logger(__name__)
+
+ROUND_SECONDS: Final = 1.0
+
+
+class Sealer:
+    """Seals round by round; remembers what has to wait, and whether the last round failed."""
+
+    def __init__(self, ecs: Application) -> None:
+        self._ecs = ecs
+        self._candidate: Candidate | None = None
+        self._failure = ""
+
+    async def round(self) -> None:
+        """Seal what may be sealed; a failure is told once, until it is over."""
+        try:
+            self._candidate = await self._ecs.audit.seal(self._candidate)
+        except Exception as error:  # noqa: BLE001  (the next round may go better)
+            self._tell(error)
+        else:
+            if self._failure:
+                log.info("audit.sealing-again")
+            self._failure = ""
+
+    def _tell(self, error: Exception) -> None:
+        expected = isinstance(error, RepositoryError)
+        failure = "database" if expected else repr(error)
+        if failure == self._failure:
+            return
+        self._failure = failure
+        if expected:
+            log.warning("audit.sealing-failed", reason=repr(error))
+        else:
+            log.error("audit.sealing-failed", exc_info=error)
+
+
+async def run(ecs: Application) -> None:
+    """Seal once a second until SIGTERM or SIGINT; the round in hand is finished."""
+    stopping, sealer = stop_event(), Sealer(ecs)
+    log.info("audit.sealer-started")
+    while not stopping.is_set():
+        await sealer.round()
+        await _wait(stopping)
+    log.info("audit.sealer-stopped")
+
+
+async def main() -> None:
+    """Build the application and seal."""
+    settings = settings_or_exit()
+    configure_logging(level=settings.log_level, service="audit-sealer")
+    async with application(settings, name="audit-sealer") as ecs:
+        await run(ecs)
+
+
+async def _wait(stopping: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(stopping.wait(), ROUND_SECONDS)
+    except TimeoutError:
+        return
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
