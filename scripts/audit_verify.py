@@ -42,7 +42,9 @@ async def verify() -> Verification:
     """Follow the chain with the owner's rights."""
     settings = settings_or_exit()
     columns = (TextColumn("seals"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    shown = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with shown as progress:
         bar = progress.add_task("seals", total=None)
         async with owner_application(settings) as ecs:
             return await ecs.audit.verify(

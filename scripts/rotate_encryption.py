@@ -13,16 +13,15 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ecs.bootstrap import dead_letter_box, job_application
+from ecs.bootstrap import job_application
 from ecs.config import Settings, settings_or_exit
-from ecs.domain.streams import CREDIT_REPORTS
 from ecs.log import configure_logging
 from ecs.services.encryption_service import Rotation
 
 LATER: Final = (
-    "The old key may be taken out of ENCRYPTION_KEYS once RabbitMQ holds nothing under it: the"
-    " queues of credit reports are empty, and so are their dead letters (make dead-letters"
-    " STREAM=credit-report)."
+    "The old key may be taken out of ENCRYPTION_KEYS (native stack: make drop-encryption-key"
+    " KEY=<id>); for messages still under it, what is stored is read. Keep it with the backups that"
+    " need it."
 )
 STILL_WRITING: Final = (
     "A process still writes with an old key, or rows were in use all the time: let every process"
@@ -46,15 +45,14 @@ def main() -> None:
 
 async def why_in_use(settings: Settings, key_id: str) -> str | None:
     """Return what still needs a key, or None: nothing does."""
+    if key_id == settings.encryption.active_key_id:
+        return f"Key {key_id} is the active one."
     async with job_application(settings) as ecs:
         number = (await ecs.encryption.left()).get(key_id, 0)
     if number:
         return (
             f"Key {key_id} is in use: {number} ciphertexts are on it. Run: make rotate-encryption"
         )
-    letters = await dead_letter_box(settings, stream=CREDIT_REPORTS).count()
-    if letters:
-        return f"{letters} dead letters may need it: make dead-letters STREAM=credit-report"
     return None
 
 

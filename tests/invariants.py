@@ -1,4 +1,4 @@
-"""What must hold in the database at every moment: I1, I2, I3, I6, I8 and I10 of the reliability rules."""
+"""What must hold in the database at every moment: I1 to I3, I6, I8, I10 of reliability."""
 
 from typing import Final
 

@@ -17,15 +17,15 @@ log = structlog.get_logger(__name__)
 ROUND_SECONDS: Final = 1.0
 
 
-class Sealer:
-    """Seals round by round; remembers what has to wait, and whether the last round failed."""
+class Rounds:
+    """Rounds of sealing. Remembers what has to wait, and whether the last round failed."""
 
     def __init__(self, ecs: Application) -> None:
         self._ecs = ecs
         self._candidate: Candidate | None = None
         self._failure = ""
 
-    async def round(self) -> None:
+    async def one(self) -> None:
         """Seal what may be sealed; a failure is told once, until it is over."""
         try:
             self._candidate = await self._ecs.audit.seal(self._candidate)
@@ -50,10 +50,10 @@ class Sealer:
 
 async def run(ecs: Application) -> None:
     """Seal once a second until SIGTERM or SIGINT; the round in hand is finished."""
-    stopping, sealer = stop_event(), Sealer(ecs)
+    stopping, rounds = stop_event(), Rounds(ecs)
     log.info("audit.sealer-started")
     while not stopping.is_set():
-        await sealer.round()
+        await rounds.one()
         await _wait(stopping)
     log.info("audit.sealer-stopped")
 

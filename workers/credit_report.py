@@ -9,7 +9,7 @@ from ecs.bootstrap import PROMPT, Application, application, stream_consumer
 from ecs.config import settings_or_exit
 from ecs.domain.streams import CREDIT_REPORTS, Delivery
 from ecs.log import configure_logging
-from ecs.wire.prequalification import read_submission
+from ecs.wire.prequalification import read_submission_notice
 from workers.prequalification import Left, can_work, handle
 from workers.runtime import stop_event
 from workers.streams import consume
@@ -20,7 +20,10 @@ SERVICE: Final = "credit-report"
 async def report(ecs: Application, deliveries: Sequence[Delivery]) -> list[Left]:
     """Have the submitted applications reported; return the messages that are left."""
     return await handle(
-        deliveries, stream=CREDIT_REPORTS, read=read_submission, use=ecs.credit_reports.report
+        deliveries,
+        stream=CREDIT_REPORTS,
+        read=read_submission_notice,
+        use=ecs.credit_reports.report,
     )
 
 

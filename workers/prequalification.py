@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import structlog
 
 from ecs.bootstrap import Application
-from ecs.domain.prequalification.pipeline import PASSING, ReportNotice, Submission, Verdict
+from ecs.domain.prequalification.pipeline import PASSING, ReportNotice, SubmissionNotice, Verdict
 from ecs.domain.streams import DeadLetter, Delivery, Postponed, Stream, dead_letter_of
 from ecs.services.readiness_service import Readiness
 from ecs.wire.domain_events import NotAnEvent
@@ -14,7 +14,7 @@ from ecs.wire.prequalification import EXPLANATIONS
 
 log = structlog.get_logger(__name__)
 
-Message = TypeVar("Message", Submission, ReportNotice)
+Message = TypeVar("Message", SubmissionNotice, ReportNotice)
 
 Left = DeadLetter | Postponed
 """What of a batch is not done with."""
@@ -54,7 +54,7 @@ async def can_work(ecs: Application) -> bool:
 
 
 def _left(
-    delivery: Delivery, message: Submission | ReportNotice, verdict: Verdict, stream: Stream
+    delivery: Delivery, message: SubmissionNotice | ReportNotice, verdict: Verdict, stream: Stream
 ) -> Left:
     log.warning(
         TOLD,

@@ -3,23 +3,18 @@
 import asyncio
 import faulthandler
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Final, Protocol, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
 
 import structlog
 
 from ecs.services.exceptions import HandlerStuck, TopologyMismatch
-from ecs.wire.domain_events import ReceivedEvent
-from ecs.wire.forms import Body
 
 log = structlog.get_logger(__name__)
 
 STANDSTILL_SECONDS_MAX: Final = 60.0
 SIGN_OF_LIFE_SECONDS: Final = 5.0
-
-
-Item = TypeVar("Item", bound=Body)
 
 
 class Consumer(Protocol):
@@ -37,15 +32,6 @@ async def consume(consumer: Consumer, stopping: asyncio.Event) -> None:
         except (HandlerStuck, TopologyMismatch) as error:
             log.error("stream.consumer-ended", reason=str(error))  # noqa: TRY400  (no stack)
             sys.exit(1)
-
-
-@contextmanager
-def working_on(event: ReceivedEvent[Item]) -> Iterator[None]:
-    """Have every line that the block logs name the event and the request that it follows from."""
-    with structlog.contextvars.bound_contextvars(
-        event_id=str(event.id), request_id=event.request_id
-    ):
-        yield
 
 
 @asynccontextmanager

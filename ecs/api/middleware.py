@@ -24,6 +24,7 @@ from uuid_utils.compat import uuid7
 from ecs.api.error_handlers import INTERNAL_ERROR, insides_of, problem_of
 from ecs.api.problem import REQUEST_ID_KEY, render
 from ecs.api.request_limits import RequestLimits, RequestLimitsMiddleware
+from ecs.domain.prequalification.pan import without_pans
 from ecs.services.exceptions import Busy
 
 log = structlog.get_logger(__name__)
@@ -111,7 +112,7 @@ class Exchange:
             "status": self.status or CLIENT_CLOSED_REQUEST,
             "duration_ms": round((time.perf_counter() - self.started_seconds) * 1000, 1),
             "client": client_network(self.scope),
-            "user_agent": agent[:USER_AGENT_CHARACTERS_MAX],
+            "user_agent": without_pans(agent[:USER_AGENT_CHARACTERS_MAX]),
         }
 
 
@@ -161,7 +162,8 @@ class SecurityHeadersMiddleware:
 def request_id_of(scope: Scope) -> str:
     """Return the client's request id when it is harmless, else a new one."""
     offered = Headers(scope=scope).get("x-request-id", "")
-    return offered if REQUEST_ID.fullmatch(offered) else str(uuid7())
+    harmless = REQUEST_ID.fullmatch(offered) is not None and without_pans(offered) == offered
+    return offered if harmless else str(uuid7())
 
 
 def client_network(scope: Scope) -> str | None:

@@ -27,7 +27,7 @@ _ADD: Final = text(
 _FORGET: Final = text("""
 DELETE FROM idempotency_keys WHERE scope IN (
     SELECT scope FROM idempotency_keys WHERE created_at < now() - CAST(:age AS interval)
-    ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    ORDER BY created_at LIMIT :limit)
 """)
 
 

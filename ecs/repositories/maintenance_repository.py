@@ -16,12 +16,12 @@ _FORGET: Final = (
     "UPDATE risk_assessments SET user_id = :pseudonym, request_id = NULL WHERE user_id = :user_id",
     "UPDATE consent_changes SET user_id = :pseudonym, request_id = NULL WHERE user_id = :user_id",
     "DELETE FROM emotional_events WHERE user_id = :user_id",
-    "DELETE FROM outbox_events WHERE destination = 'amqp:ecs.domain'"
-    " AND payload->>'user_id' = CAST(CAST(:user_id AS uuid) AS text)",
-    "DELETE FROM credit_reports WHERE application_id IN"
-    " (SELECT id FROM prequalification_applications WHERE user_id = :user_id)",
-    "DELETE FROM prequalification_status_changes WHERE application_id IN"
-    " (SELECT id FROM prequalification_applications WHERE user_id = :user_id)",
+    """DELETE FROM outbox_events WHERE destination = 'amqp:ecs.domain'
+       AND payload->>'user_id' = CAST(CAST(:user_id AS uuid) AS text)""",
+    """DELETE FROM credit_reports WHERE application_id IN
+       (SELECT id FROM prequalification_applications WHERE user_id = :user_id)""",
+    """DELETE FROM prequalification_status_changes WHERE application_id IN
+       (SELECT id FROM prequalification_applications WHERE user_id = :user_id)""",
     "DELETE FROM prequalification_applications WHERE user_id = :user_id",
     "DELETE FROM notifications WHERE user_id = :user_id",
     "DELETE FROM credit_accounts WHERE user_id = :user_id",

@@ -13,7 +13,7 @@ from ecs.domain.audit import SYSTEM, AuditAction, AuditEntry
 from ecs.domain.events import CreditReportGenerated
 from ecs.domain.prequalification.application import CreditEnquiry
 from ecs.domain.prequalification.pan import Pan
-from ecs.domain.prequalification.pipeline import ReportWanted, Submission, Verdict
+from ecs.domain.prequalification.pipeline import ReportWanted, SubmissionNotice, Verdict
 from ecs.integrations.exceptions import BureauUnavailable, DecryptionFailed, UnknownKey
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.ports import Bureau, NewId, PanCipher
@@ -36,7 +36,7 @@ class CreditReportsService:
     bureau: Bureau
     new_id: NewId
 
-    async def report(self, batch: Sequence[Submission]) -> dict[Submission, Verdict]:
+    async def report(self, batch: Sequence[SubmissionNotice]) -> dict[SubmissionNotice, Verdict]:
         """
         Store a report for each application that waits for one; return what became of each message.
 
@@ -46,7 +46,7 @@ class CreditReportsService:
         """
         verdicts = dict.fromkeys(batch, Verdict.DONE)
         wanted, waiting = await self._announce(verdicts)
-        scores: dict[Submission, int] = {}
+        scores: dict[SubmissionNotice, int] = {}
         for message, answer in zip(waiting, await self._ask_all(waiting, wanted), strict=True):
             if isinstance(answer, Verdict):
                 verdicts[message] = answer
@@ -63,7 +63,9 @@ class CreditReportsService:
         log.info("credit-reports.handled", messages=len(verdicts), asked=len(waiting), **counts)
         return verdicts
 
-    async def _announce(self, batch: Iterable[Submission]) -> tuple[Wanted, list[Submission]]:
+    async def _announce(
+        self, batch: Iterable[SubmissionNotice]
+    ) -> tuple[Wanted, list[SubmissionNotice]]:
         """Return what is stored, and the messages to act on, once their audit is committed."""
         async with self.unit_of_work() as uow:
             wanted = await uow.prequalification_pipeline.find_wanted_reports(
@@ -84,11 +86,13 @@ class CreditReportsService:
             await uow.commit()
         return wanted, waiting
 
-    async def _ask_all(self, waiting: Iterable[Submission], wanted: Wanted) -> list[int | Verdict]:
+    async def _ask_all(
+        self, waiting: Iterable[SubmissionNotice], wanted: Wanted
+    ) -> list[int | Verdict]:
         asking = (self._ask(message, wanted[message.application_id]) for message in waiting)
         return await asyncio.gather(*asking)
 
-    async def _ask(self, message: Submission, wanted: ReportWanted) -> int | Verdict:
+    async def _ask(self, message: SubmissionNotice, wanted: ReportWanted) -> int | Verdict:
         try:
             pan = self._decrypt(message, wanted)
             return await self.bureau.score(
@@ -106,7 +110,7 @@ class CreditReportsService:
         except BureauUnavailable:
             return Verdict.BUREAU_UNAVAILABLE
 
-    def _decrypt(self, message: Submission, wanted: ReportWanted) -> Pan:
+    def _decrypt(self, message: SubmissionNotice, wanted: ReportWanted) -> Pan:
         """Return the PAN; by what is stored, when the message's key was retired meanwhile."""
         application_id = message.application_id
         try:
@@ -114,7 +118,7 @@ class CreditReportsService:
         except UnknownKey:
             return self.cipher.decrypt(wanted.pan_ciphertext, application_id=application_id)
 
-    async def _store(self, scores: Mapping[Submission, int], wanted: Wanted) -> None:
+    async def _store(self, scores: Mapping[SubmissionNotice, int], wanted: Wanted) -> None:
         """Remember the messages and store what is still wanted, with the event that says so."""
         by_application = {message.application_id: score for message, score in scores.items()}
         request_ids = {message.application_id: message.request_id for message in scores}
@@ -148,7 +152,7 @@ class CreditReportsService:
             )
 
 
-def _decryption(message: Submission) -> AuditEntry:
+def _decryption(message: SubmissionNotice) -> AuditEntry:
     return AuditEntry(
         actor=SYSTEM,
         service=SERVICE,

@@ -88,12 +88,15 @@ class EncryptionService:
 
     async def _pass(self, store: Store, work: _Work, on_batch: OnBatch) -> int:
         """Go over a store once; return how many ciphertexts there were to be re-encrypted."""
-        found, after = 0, FIRST
-        while batch := await self._announce(store, after=after, work=work):
+        found, after, is_last = 0, FIRST, False
+        while not is_last:
+            batch = await self._announce(store, after=after, work=work)
             readable = [pan for pan in batch if pan.id not in work.unreadable]
             work.rotated += await self._reencrypt(store, readable, work)
-            found, after = found + len(readable), batch[-1].id
+            found, after = found + len(readable), batch[-1].id if batch else after
             on_batch(len(readable))
+            # What is written meanwhile is the next pass's: otherwise this one might never end.
+            is_last = len(batch) < BATCH
         return found
 
     async def _announce(self, store: Store, *, after: UUID, work: _Work) -> list[EncryptedPan]:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictSt
 from ecs.domain.events import ApplicationSubmitted, CreditReportGenerated
 from ecs.domain.money import Money
 from ecs.domain.prequalification.application import LoanType
-from ecs.domain.prequalification.pipeline import ReportNotice, Submission, Verdict
+from ecs.domain.prequalification.pipeline import ReportNotice, SubmissionNotice, Verdict
 from ecs.wire.domain_events import read_event
 from ecs.wire.forms import Body, StrictUuid, invalid, one_of
 
@@ -69,10 +69,10 @@ class CreditReportGeneratedData(Body):
     cibil_score: Annotated[StrictInt, Field(ge=300, le=900)]
 
 
-def read_submission(body: bytes) -> Submission:
+def read_submission_notice(body: bytes) -> SubmissionNotice:
     """Return what a message of the credit service's stream tells, or raise ``NotAnEvent``."""
     event = read_event(body, model=ApplicationSubmittedData, name=ApplicationSubmitted.name)
-    return Submission(
+    return SubmissionNotice(
         event_id=event.id,
         request_id=event.request_id,
         application_id=event.data.application_id,

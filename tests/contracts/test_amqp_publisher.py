@@ -238,7 +238,7 @@ class TestTheRelay:
         assert waiting(device, domain.second.queue) == 3
         assert await _failures(owner) == [0] * 4
 
-    async def test_marks_what_was_confirmed_though_a_queue_is_full(  # noqa: PLR0913  (fixtures)
+    async def test_marks_what_was_confirmed_though_a_queue_is_full(
         self,
         outbox: OutboxService,
         publisher: AmqpPublisher,
@@ -261,7 +261,7 @@ class TestTheRelay:
     async def test_parks_the_poisoned_and_carries_the_later(
         self, outbox: OutboxService, domain: Domain, owner: Any, device: BlockingChannel
     ) -> None:
-        await _written(owner, domain, 1, payload='{"n": 1e999}')
+        await _written(owner, domain, 1, payload=f'{{"n": {"9" * 400}.5}}')
         for _ in range(10):
             await _written(owner, domain, 1)
             await owner.execute("UPDATE outbox_events SET available_at = now()")
@@ -321,9 +321,12 @@ class TestTheRelay:
 
 async def _fill(publisher: AmqpPublisher, domain: Domain) -> None:
     """Publish to the first stream, one by one, until its queue takes nothing more."""
-    with pytest.raises(PublishInterrupted, match="full"):
-        for _ in range(100):
+    for _ in range(100):
+        try:
             await publisher.publish([domain.message()])
+        except PublishInterrupted:
+            return
+    pytest.fail("the queue is never full")
 
 
 async def _written(

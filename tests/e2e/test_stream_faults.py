@@ -89,7 +89,7 @@ class Load:
             can_work=always,
             passing=(),
             publisher=self._publisher("load-dead"),
-            dead_queue=self._stream.dead_queue,
+            stream=self._stream,
         )
         consumer = StreamConsumer(
             self._broker, name="load", stream=self._stream, handling=handling, pace=Pace()

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from ecs.bootstrap import Application
 from ecs.domain.prequalification.application import CreditEnquiry
 from ecs.domain.prequalification.pan import Pan
-from ecs.domain.prequalification.pipeline import ReportNotice, Submission
+from ecs.domain.prequalification.pipeline import ReportNotice, SubmissionNotice
 from ecs.integrations.pan_cipher import AesGcmPanCipher
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.credit_reports_service import CreditReportsService
@@ -79,7 +79,7 @@ class State:
     decryptions: int
 
 
-async def an_application(
+async def an_application(  # noqa: PLR0913  (all but two have a default)
     owner: Any,
     user_id: UUID,
     *,
@@ -90,7 +90,7 @@ async def an_application(
     cipher: PanCipher = CIPHER,
     score: int | None = None,
 ) -> UUID:
-    """Store a pending application directly, with its report when a score is given; return its id."""
+    """Store a pending application directly, reported when a score is given; return its id."""
     application_id = uuid4()
     ciphertext = cipher.encrypt(Pan(pan), application_id=application_id)
     blind_index = uuid4().bytes * 2
@@ -103,7 +103,7 @@ async def an_application(
     return application_id
 
 
-async def a_submission(owner: Any, application_id: UUID, **changes: Any) -> Submission:
+async def a_submission(owner: Any, application_id: UUID, **changes: Any) -> SubmissionNotice:
     """The message that tells of an application, with the ciphertext that is stored."""
     ciphertext = await owner.fetchval(
         "SELECT pan_ciphertext FROM prequalification_applications WHERE id = $1", application_id
@@ -114,7 +114,7 @@ async def a_submission(owner: Any, application_id: UUID, **changes: Any) -> Subm
         "application_id": application_id,
         "pan_ciphertext": ciphertext or b"nothing",
     }
-    return Submission(**(values | changes))
+    return SubmissionNotice(**(values | changes))
 
 
 def a_notice(application_id: UUID, *, event_id: UUID | None = None) -> ReportNotice:

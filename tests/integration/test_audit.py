@@ -9,6 +9,7 @@ import pytest
 
 from ecs.bootstrap import Application, application
 from ecs.domain.audit import Seal
+from ecs.repositories.audit_repository import AuditRepository
 from ecs.repositories.exceptions import ConflictError
 from ecs.services import audit_service
 from tests.builders import Database, connected, settings_for
@@ -175,6 +176,27 @@ class TestOutOfOrder:
             waiting = await ecs.audit.seal()
             assert waiting is not None
             assert waiting.writers
+
+    async def test_a_writer_that_comes_while_we_look_is_behind_what_we_seal(
+        self, ecs: Application, database: Database, owner: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await note(ecs, 1)
+        written = await stored_ids(owner)
+        list_writers = AuditRepository.list_writers
+        async with connected(database.app_url) as slow, slow.transaction():
+
+            async def list_and_be_late(repository: AuditRepository) -> frozenset[str]:
+                found = await list_writers(repository)
+                await slow.fetchval(INSERT)
+                await note(ecs, 1)
+                return found
+
+            monkeypatch.setattr(AuditRepository, "list_writers", list_and_be_late)
+            await seal_all(ecs)
+            assert await sealed_ids(owner) == written
+            monkeypatch.undo()
+        await seal_all(ecs)
+        assert await sealed_ids(owner) == await stored_ids(owner)
 
     async def test_the_locks_of_many_writers_are_all_seen(
         self, ecs: Application, database: Database

@@ -139,7 +139,7 @@ class TestRotate:
         is_over = asyncio.Event()
 
         async def go_on_submitting(process: Application, first: int) -> list[UUID]:
-            made = []
+            made: list[UUID] = []
             while not is_over.is_set():
                 made.append(await submit(process, user_id, first + len(made)))
                 # What stands there already is refused, and waits for nobody.
@@ -235,7 +235,7 @@ class TestReplace:
     async def test_leaves_what_somebody_else_replaced_meanwhile(
         self, ecs: Application, rotator: Application, owner: Any, user_id: UUID
     ) -> None:
-        await submit(ecs, user_id, 1)
+        application_id = await submit(ecs, user_id, 1)
         for store in Store:
             pan = await self.first(rotator, store)
             new = [READER.encrypt(Pan(pan_number(1)), application_id=pan.application_id)]
@@ -243,7 +243,7 @@ class TestReplace:
                 async with rotator.encryption.unit_of_work() as uow:
                     assert await uow.encrypted_pans.replace(store, old=[pan], new=new) == expected
                     await uow.commit()
-        assert await stored(owner) == ({pan.application_id: pan_number(1)},) * 2
+        assert await stored(owner) == ({application_id: pan_number(1)},) * 2
 
     async def test_leaves_what_somebody_works_on_and_waits_for_nobody(
         self, ecs: Application, rotator: Application, owner: Any, user_id: UUID
@@ -285,6 +285,8 @@ class TestScript:
         said = capsys.readouterr()
         assert "Re-encrypted with key 2: 2 ciphertexts." in said.out
         assert "Nothing is left on another key." in said.out
+        assert await rotate_encryption.why_in_use(settings, "1") is None
+        assert await rotate_encryption.why_in_use(settings, "2") == "Key 2 is the active one."
         assert pan_number(1) not in said.out + said.err
 
     def test_names_applications_and_keys(self, capsys: pytest.CaptureFixture[str]) -> None:

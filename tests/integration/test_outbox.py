@@ -13,7 +13,7 @@ from rq.serializers import JSONSerializer
 from ecs.bootstrap import Application
 from ecs.domain.events import OfferAccepted, OutboxMessage
 from ecs.domain.jobs import ParkedJob
-from ecs.services.exceptions import DestinationUnavailable
+from ecs.services.exceptions import DestinationUnavailable, PublishInterrupted
 from ecs.services.outbox_service import OutboxService
 from ecs.services.ports import Publisher
 from tests.builders import Database, an_acceptance
@@ -38,6 +38,16 @@ class RecordingPublisher:
 class DownPublisher:
     async def publish(self, messages: Sequence[OutboxMessage]) -> Mapping[UUID, str]:
         raise DestinationUnavailable("nobody there")
+
+
+class InterruptedPublisher:
+    """Confirms some, and the line breaks."""
+
+    def __init__(self, *confirmed: UUID) -> None:
+        self._confirmed = frozenset(confirmed)
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> Mapping[UUID, str]:
+        raise PublishInterrupted("the line is dead", confirmed=self._confirmed)
 
 
 class DyingPublisher:
@@ -128,6 +138,17 @@ class TestRelay:
         with pytest.raises(DestinationUnavailable):
             await by(DownPublisher(), ecs).relay(DESTINATION)
         assert await owner.fetchrow("SELECT * FROM outbox_events") == before
+
+    async def test_marks_what_was_confirmed_before_the_destination_went_down(
+        self, ecs: Application, owner: Any
+    ) -> None:
+        done, left = await an_event(ecs), await an_event(ecs)
+        for _ in range(12):
+            with pytest.raises(DestinationUnavailable, match="dead"):
+                await by(InterruptedPublisher(done), ecs).relay(DESTINATION)
+        assert await published(owner) == {done}
+        row = await owner.fetchrow("SELECT * FROM outbox_events WHERE id = $1", left)
+        assert (row["failures"], row["parked_at"], row["last_error"]) == (0, None, None)
 
     async def test_takes_two_hundred_at_most_in_one_turn(
         self, ecs: Application, owner: Any

@@ -268,6 +268,14 @@ class TestDocker:
         assert (made.code, made.called) == (2, ["info"])
         assert "change-me" in made.complained[0]
 
+    def test_production_with_the_known_keys_for_pans_says_what_to_do(self, folder: Folder) -> None:
+        folder.engine(answers=True)
+        example = (CHECKOUT / ".env.example").read_text()
+        (line,) = re.findall(r"^ENCRYPTION_KEYS=.*$", example, re.MULTILINE)
+        (folder.path / ".env").write_text(line)
+        made = folder.make("run-prod")
+        assert (made.code, made.called) == (2, ["info"])
+
 
 class TestData:
     @pytest.mark.parametrize("target", WITH_DATA)

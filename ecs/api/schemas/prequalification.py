@@ -25,7 +25,7 @@ from ecs.domain.prequalification.application import (
     StatusChange,
     Submission,
 )
-from ecs.domain.prequalification.pan import canonical
+from ecs.domain.prequalification.pan import canonical, without_pans
 from ecs.wire.forms import Body, Instant, invalid, one_of
 
 STATUS_PATH: Final = "/api/v1/prequalification/applications/{application_id}/status"
@@ -95,7 +95,7 @@ class ApplicationIn(Body):
         Field(max_length=64, repr=False, examples=["ABCPE1234F"]),
         AfterValidator(_canonical_pan),
     ]
-    applicant_name: Annotated[PersonName, Field(repr=False)]
+    applicant_name: Annotated[PersonName, Field(repr=False), AfterValidator(without_pans)]
     monthly_income_inr: Annotated[Money, *_rupees(INCOME_MAX)]
     loan_amount_inr: Annotated[Money, *_rupees(LOAN_MAX)]
     loan_type: Annotated[StrictStr, *one_of(LoanType)]
@@ -112,13 +112,14 @@ class ApplicationIn(Body):
 
 
 class ReviewIn(Body):
-    """What an officer decides, and why; the applicant reads the reason."""
+    """What an officer decides, and why; the applicant reads the reason, any PAN in it masked."""
 
     decision: Annotated[StrictStr, *one_of(REVIEW_DECISIONS)]
     reason: Annotated[
         PlainText,
         Field(max_length=REASON_CHARACTERS_MAX, json_schema_extra={"minLength": 1}),
         AfterValidator(_check_reason),
+        AfterValidator(without_pans),
     ]
 
 

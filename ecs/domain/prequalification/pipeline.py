@@ -26,7 +26,7 @@ PASSING: Final = frozenset({Verdict.BUREAU_UNAVAILABLE, Verdict.UNKNOWN_KEY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
+class SubmissionNotice:
     """An application's submission as a message tells of it. Equal ones are the same message."""
 
     event_id: UUID

