@@ -67,7 +67,7 @@ JOB_FUNCTIONS: Final = {
 ACTIVE_KEY_ID: Final = "1"
 # How a stream is consumed: in few large transactions, or soon after each message.
 PLENTY: Final = Pace()
-PROMPT: Final = Pace(prefetch=200, batch=BatchLimits(messages_max=100, seconds_max=0.02))
+PROMPT: Final = Pace(prefetch=200, batch=BatchLimits(messages_max=100, seconds_max=0.05))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from ecs.config import settings_or_exit
 from ecs.domain.events import DESTINATIONS
 from ecs.log import configure_logging
 from ecs.services.exceptions import DestinationUnavailable, RepositoryError, TopologyMismatch
+from ecs.services.outbox_service import BATCH_MAX
 from workers.runtime import stop_event
 
 log = structlog.get_logger(__name__)
@@ -17,6 +18,8 @@ log = structlog.get_logger(__name__)
 # One for each destination, and one for the sweeper.
 CONNECTIONS: Final = len(DESTINATIONS) + 1
 POLL_SECONDS: Final = 1.0
+# A batch costs hardly more than one row: a moment in which others may join it halves the work.
+GATHER_SECONDS: Final = 0.02
 SWEEP_SECONDS: Final = 2.0
 BACKOFF_SECONDS_MAX: Final = 4.0
 
@@ -35,6 +38,8 @@ async def relay_for_ever(ecs: Application, destination: str) -> None:
         pause = POLL_SECONDS
         if not carried:
             await ecs.outbox.listener.wait(destination, seconds_max=POLL_SECONDS)
+        if carried < BATCH_MAX:
+            await asyncio.sleep(GATHER_SECONDS)
 
 
 async def sweep_for_ever(ecs: Application) -> None:

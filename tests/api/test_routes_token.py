@@ -182,7 +182,7 @@ async def test_a_client_may_say_who_it_is_by_basic(
         response = await ask(stage, "grant_type=client_credentials", **header)
 
     assert response.status_code == 200
-    assert response.json()["scope"] == "emotions:ingest transactions:write"
+    assert response.json()["scope"] == "emotions:ingest prequalification:review transactions:write"
 
 
 @pytest.mark.parametrize(

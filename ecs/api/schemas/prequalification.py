@@ -25,7 +25,7 @@ from ecs.domain.prequalification.application import (
     StatusChange,
     Submission,
 )
-from ecs.domain.prequalification.pan import canonical, without_pans
+from ecs.domain.prequalification.pan import HOLDER_TYPES, canonical, without_pans
 from ecs.wire.forms import Body, Instant, invalid, one_of
 
 STATUS_PATH: Final = "/api/v1/prequalification/applications/{application_id}/status"
@@ -33,8 +33,10 @@ INCOME_MAX: Final = 100_000_000
 LOAN_MAX: Final = 1_000_000_000
 REASON_CHARACTERS_MAX: Final = 1000
 REVIEW_DECISIONS: Final = (Status.PRE_APPROVED, Status.REJECTED)
-_AMOUNT_PATTERN: Final = r"(?:0|[1-9][0-9]{0,9})(?:\.[0-9]{1,2})?"
-_AMOUNT: Final = re.compile(_AMOUNT_PATTERN)
+_AMOUNT: Final = re.compile(r"(?:0|[1-9][0-9]{0,9})(?:\.[0-9]{1,2})?")
+# The usual spelling: blanks around it and full-width characters are taken too.
+_HOLDERS: Final = HOLDER_TYPES + HOLDER_TYPES.lower()
+PAN_PATTERN: Final = rf"^[A-Za-z]{{3}}[{_HOLDERS}][A-Za-z][0-9]{{4}}[A-Za-z]$"
 
 
 def parse_amount(value: object, *, most: int) -> Money:
@@ -66,12 +68,21 @@ def _rupees(most: int) -> tuple[PlainValidator, PlainSerializer, WithJsonSchema]
     described = {
         "anyOf": [
             {"type": "number", "exclusiveMinimum": 0, "maximum": most},
-            {"type": "string", "pattern": f"^{_AMOUNT_PATTERN}$"},
+            {"type": "string", "pattern": _pattern(most)},
         ],
         "description": f"Rupees, above 0 and up to {most}, with at most two decimals.",
         "examples": ["50000.00"],
     }
     return PlainValidator(check), PlainSerializer(str, return_type=str), WithJsonSchema(described)
+
+
+def _pattern(most: int) -> str:
+    """Return how the amounts up to a power of ten are written, in a description's words."""
+    digits = len(str(most)) - 2
+    return (
+        rf"^(?:[1-9][0-9]{{0,{digits}}}(?:\.[0-9]{{1,2}})?|{most}(?:\.00?)?"
+        r"|0\.(?:[1-9][0-9]?|0[1-9]))$"
+    )
 
 
 def _canonical_pan(text: str) -> str:
@@ -92,7 +103,12 @@ class ApplicationIn(Body):
 
     pan_number: Annotated[
         StrictStr,
-        Field(max_length=64, repr=False, examples=["ABCPE1234F"]),
+        Field(
+            max_length=64,
+            repr=False,
+            examples=["ABCPE1234F"],
+            json_schema_extra={"pattern": PAN_PATTERN},
+        ),
         AfterValidator(_canonical_pan),
     ]
     applicant_name: Annotated[PersonName, Field(repr=False), AfterValidator(without_pans)]
