@@ -36,7 +36,12 @@ from ecs.integrations.rq_publisher import RqPublisher
 from ecs.integrations.system_clock import utc_now
 from ecs.integrations.token_signer import TokenSigner
 from ecs.repositories import schema
-from ecs.repositories.database import REQUEST_CONNECTIONS, job_engine, request_engine
+from ecs.repositories.database import (
+    REQUEST_CONNECTIONS,
+    job_engine,
+    open_kept_connections,
+    request_engine,
+)
 from ecs.repositories.exceptions import DatabaseError
 from ecs.repositories.outbox_listener import OutboxListener
 from ecs.repositories.unit_of_work import UnitOfWork
@@ -100,6 +105,7 @@ async def application(
     """Build the application of a serving process, and take it apart again."""
     engine = request_engine(settings.db_url, name=f"ecs-{name}", connections=connections)
     async with _assembled(settings, engine) as ecs:
+        await open_kept_connections(engine)
         yield ecs
 
 

@@ -1,12 +1,13 @@
 """How this program connects to PostgreSQL: pools, time limits, and what errors mean."""
 
-from typing import Any, Final
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Final, cast
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from ecs.repositories.exceptions import (
     ConflictError,
@@ -40,6 +41,19 @@ def request_engine(url: str, *, name: str, connections: int = REQUEST_CONNECTION
         hide_parameters=True,
         connect_args=_connect_args(name, statement_seconds=5, lock_seconds=2),
     )
+
+
+async def open_kept_connections(engine: AsyncEngine) -> None:
+    """
+    Open what a pool keeps open, before anybody waits for it.
+
+    A database that is away is not waited for: whoever needs it says so.
+    """
+    pool = cast(QueuePool, engine.pool)
+    async with AsyncExitStack() as held:
+        with suppress(SQLAlchemyError, OSError, TimeoutError):
+            for _ in range(pool.size()):
+                await held.enter_async_context(engine.connect())
 
 
 def job_engine(url: str, *, name: str) -> AsyncEngine:

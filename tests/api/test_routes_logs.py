@@ -6,12 +6,14 @@ import os
 import re
 import sys
 from asyncio.subprocess import PIPE, Process
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from httpx import AsyncClient
 
+from tests import builders
 from tests.api.routes_support import (
     CLIENT_KEY,
     CLOSED_PORT,
@@ -68,6 +70,12 @@ def environment(database: Database, redis_url: str) -> dict[str, str]:
         "REDIS_URL": redis_url,
         "JWT_SECRET": SIGNING_KEY,
         "CLIENT_SECRET_KEY": CLIENT_KEY,
+        "BLIND_INDEX_KEY": builders.BLIND_INDEX_KEY,
+        "AUDIT_SEAL_KEY": builders.AUDIT_SEAL_KEY,
+        "IDEMPOTENCY_KEY": builders.IDEMPOTENCY_KEY,
+        "BUREAU_KEY": builders.BUREAU_KEY,
+        "ENCRYPTION_KEYS": json.dumps({"1": b64encode(builders.ENCRYPTION_KEY).decode()}),
+        "ENCRYPTION_ACTIVE_KEY_ID": "1",
         "RABBITMQ_PASS": CLIENT_KEY,
         "RABBITMQ_PORT": str(CLOSED_PORT),
     }
