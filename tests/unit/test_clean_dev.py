@@ -1,28 +1,30 @@
 """Whose data ``make clean-dev`` may remove."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
-from pydantic import SecretStr
 
-from ecs.config import JwtSettings, RabbitSettings, Settings
+from ecs.config import Settings
 from scripts.clean_dev import is_of_the_native_stack, refusal
+from tests.builders import settings_for
 
-KEY: Final = SecretStr("kq3VbX0yZr8Lw5Tn2Jf7Hd1Sg6Pc9Mu4Ae")
 FAR: Final = "postgresql://ecs_owner:p%40ss@db.example.com:5432/ecs"
 HERE: Final = "postgresql://ecs_owner:p%40ss@127.0.0.1:5432/ecs"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where a database is, for both roles."""
+
+    owner_url: str
+    app_url: str = "postgresql://ecs_app:p%40ss@127.0.0.1:5432/ecs"
+
+
 def settings(owner_url: str, *, environment: str = "development") -> Settings:
-    return Settings(
-        environment=environment,
-        db_url="postgresql://ecs_app:p%40ss@127.0.0.1:5432/ecs",
-        db_owner_url=owner_url,
-        redis_url="redis://127.0.0.1",
-        client_secret_key=KEY,
-        jwt=JwtSettings(secret=KEY),
-        rabbitmq=RabbitSettings(),
+    return settings_for(
+        Addresses(owner_url=owner_url), "redis://127.0.0.1", environment=environment
     )
 
 
