@@ -7,8 +7,10 @@ MAKEFLAGS += --no-print-directory
 # One step after the other, also under `make -j`: targets share the stack.
 .NOTPARALLEL:
 # What a recipe reads, as it was typed: make would expand a $ in it.
-WORDS := NAME SCOPES EMAIL OFFER MIGRATION_NAME STREAM REDRIVE DISCARD CONFIRM COUNT RATE SEED DAYS
+WORDS := NAME SCOPES EMAIL OFFER MIGRATION_NAME STREAM REDRIVE DISCARD CONFIRM COUNT RATE SEED DAYS KEY
 GIVEN_URL := $(if $(filter command,$(origin DB_URL)),$(value DB_URL))
+# Nor does an inherited KEY: what it names is gone.
+override KEY := $(if $(filter command,$(origin KEY)),$(value KEY))
 $(foreach word,$(WORDS) DB_URL,$(eval override $(word) := $$(value $(word))))
 # An inherited DB_URL does not count.
 unexport DB_URL
@@ -62,7 +64,8 @@ logs: $(STAMP) ## Follow the logs; PROGRAM=api-1 for one of them
 new-encryption-key: $(STAMP) ## Make a new key for PANs, then the active one, without a gap; next: make rotate-encryption
 	@$(BIN)/python -m scripts.stack new-encryption-key
 drop-encryption-key: $(STAMP) ## Forget a key for PANs that nothing is left on: KEY=1
-	@$(BIN)/python -m scripts.stack drop-encryption-key $(KEY)
+	@[ -n "$$KEY" ] || { echo "Give KEY=<the id of a key that nothing is left on>" >&2; exit 2; }
+	@$(BIN)/python -m scripts.stack drop-encryption-key "$$KEY"
 
 ##@ Run with Docker
 .PHONY: run-dev down-dev run-prod down-prod db-up db-down

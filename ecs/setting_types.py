@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from ecs.domain.key_id import is_key_id
 from ecs.domain.prequalification.pan import canonical
 from ecs.integrations.mail.sender import sender_address
 
@@ -44,7 +44,6 @@ MAKE_KEYRING: Final = (
     "python3 -c 'import base64, json, secrets;"
     ' print(json.dumps({"1": base64.b64encode(secrets.token_bytes(32)).decode()}))\''
 )
-_KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 # Whether what anybody could guess is refused; true while a production process reads its settings.
 _STRICT: Final[ContextVar[bool]] = ContextVar("strict", default=False)
 
@@ -235,7 +234,7 @@ def read_keyring(text: str) -> dict[str, bytes]:
     try:
         written: list[tuple[str, str]] = json.loads(text, object_pairs_hook=list)
         keys = {key_id: base64.b64decode(key, validate=True) for key_id, key in written}
-        are_ids = all(_KEY_ID.fullmatch(key_id) for key_id in keys)
+        are_ids = all(is_key_id(key_id) for key_id in keys)
     except (ValueError, TypeError, RecursionError):
         raise refusal from None
     # An id that stands there twice is a mistake: one of its keys would silently be lost.
@@ -247,7 +246,7 @@ def read_keyring(text: str) -> dict[str, bytes]:
 
 
 def _key_id(key_id: str) -> str:
-    if not _KEY_ID.fullmatch(key_id):
+    if not is_key_id(key_id):
         raise PydanticCustomError("weak", "it is no id of a key")
     return key_id
 

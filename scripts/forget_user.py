@@ -34,6 +34,12 @@ async def discard_letters(settings: Settings, user_id: UUID) -> list[str]:
         except (DestinationUnavailable, TopologyMismatch) as error:
             command = f"make dead-letters STREAM={name} DISCARD=user:{user_id}"
             said.append(f"{stream.dead_queue} is out of reach ({error}). Later, run: {command}")
+    patience = max(sum(stream.retry_seconds) for stream in STREAMS.values())
+    if patience:
+        said.append(
+            f"A message that is just being tried again may yet end as a dead letter. In"
+            f" {1 + patience // 3600} hours, run: make dead-letters DISCARD=user:{user_id}"
+        )
     return said
 
 

@@ -80,7 +80,7 @@ def show(rotation: Rotation, *, key_id: str) -> None:
         say(f"Cannot be read, and was left as it is: application {application_id}")
     for old, number in rotation.left.items():
         say(f"Left on key {old}: {number}")
-    if sum(rotation.left.values()) > len(rotation.unreadable):
+    if sum(rotation.left.values()) > rotation.unreadable_ciphertexts:
         say(STILL_WRITING)
     if not rotation.left:
         say(f"Nothing is left on another key. {LATER}")

@@ -90,6 +90,25 @@ def settings_for(database: Database, redis_url: str, **changes: Any) -> Settings
     return Settings(**(values | changes))
 
 
+def environment_for(database: Database, redis_url: str) -> dict[str, str]:
+    """Return the same settings as a process reads them, as an operator sets them."""
+    return {
+        "ENVIRONMENT": "test",
+        "DB_URL": database.app_url,
+        "DB_OWNER_URL": database.owner_url,
+        "REDIS_URL": redis_url,
+        "RABBITMQ_PASS": "nobody listens",
+        "JWT_SECRET": JWT_SECRET,
+        "CLIENT_SECRET_KEY": CLIENT_SECRET_KEY,
+        "BLIND_INDEX_KEY": BLIND_INDEX_KEY,
+        "AUDIT_SEAL_KEY": AUDIT_SEAL_KEY,
+        "IDEMPOTENCY_KEY": IDEMPOTENCY_KEY,
+        "BUREAU_KEY": BUREAU_KEY,
+        "ENCRYPTION_KEYS": json.dumps({"1": b64encode(ENCRYPTION_KEY).decode()}),
+        "ENCRYPTION_ACTIVE_KEY_ID": "1",
+    }
+
+
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Any]:
     """A plain connection, outside of every unit of work."""

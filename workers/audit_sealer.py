@@ -62,7 +62,7 @@ async def main() -> None:
     """Build the application and seal."""
     settings = settings_or_exit()
     configure_logging(level=settings.log_level, service="audit-sealer")
-    async with application(settings, name="audit-sealer") as ecs:
+    async with application(settings, name="audit-sealer", connections=2) as ecs:
         await run(ecs)
 
 

@@ -2,17 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
-from ecs.bootstrap import PROMPT, Application, application, stream_consumer
-from ecs.config import settings_or_exit
+from ecs.bootstrap import Application
 from ecs.domain.streams import CREDIT_REPORTS, Delivery
-from ecs.log import configure_logging
 from ecs.wire.prequalification import read_submission_notice
-from workers.prequalification import Left, can_work, handle
-from workers.runtime import stop_event
-from workers.streams import consume
+from workers.prequalification import Left, handle, serve
 
 SERVICE: Final = "credit-report"
 
@@ -27,20 +22,5 @@ async def report(ecs: Application, deliveries: Sequence[Delivery]) -> list[Left]
     )
 
 
-async def main() -> None:
-    """Take submissions until told to stop; what was taken by then is finished first."""
-    settings = settings_or_exit()
-    configure_logging(level=settings.log_level, service=SERVICE)
-    async with application(settings, name=SERVICE) as ecs:
-        consumer = stream_consumer(
-            settings,
-            stream=CREDIT_REPORTS,
-            handle=partial(report, ecs),
-            can_work=partial(can_work, ecs),
-            pace=PROMPT,
-        )
-        await consume(consumer, stop_event())
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve(SERVICE, stream=CREDIT_REPORTS, use=report))

@@ -13,13 +13,12 @@ from ecs.config import settings_or_exit
 from ecs.domain.emotions.events import Verdict
 from ecs.domain.streams import EMOTIONS, DeadLetter, Delivery, letter_id
 from ecs.log import configure_logging
-from ecs.services.readiness_service import Readiness
 from ecs.wire.emotions import EXPLANATIONS, EmotionalEventIn, read_message
 from ecs.wire.forms import parse_uuid
 from ecs.wire.ingestion import INVALID_FIELD, ReadItems
 from ecs.wire.strict_json import NotStrictJson
 from workers.runtime import stop_event
-from workers.streams import consume
+from workers.streams import can_work, consume
 
 SERVICE: Final = "emotions-consumer"
 CONNECTIONS: Final = 3
@@ -69,12 +68,6 @@ async def ingest(ecs: Application, deliveries: Sequence[Delivery]) -> list[DeadL
     for start in range(0, len(readable), TRANSACTION_EVENTS_MAX):
         dead += await _store(ecs, readable[start : start + TRANSACTION_EVENTS_MAX])
     return dead
-
-
-async def can_store(ecs: Application) -> bool:
-    """Return whether the database answers and has the schema that this code needs."""
-    verdict, _ = await ecs.readiness.check()
-    return verdict is not Readiness.UNAVAILABLE
 
 
 def read(delivery: Delivery) -> Iterator[DeadLetter | Readable]:
@@ -134,7 +127,7 @@ async def main() -> None:
             settings,
             stream=EMOTIONS,
             handle=partial(ingest, ecs),
-            can_work=partial(can_store, ecs),
+            can_work=partial(can_work, ecs),
         )
         await consume(consumer, stop_event())
 

@@ -1,16 +1,20 @@
-"""How the consumers of prequalification translate: messages in, what is left of them out."""
+"""What the consumers of prequalification share: how they serve, and how they translate."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 
-from ecs.bootstrap import Application
+from ecs.bootstrap import PROMPT, Application, application, stream_consumer
+from ecs.config import settings_or_exit
 from ecs.domain.prequalification.pipeline import PASSING, ReportNotice, SubmissionNotice, Verdict
 from ecs.domain.streams import DeadLetter, Delivery, Postponed, Stream, dead_letter_of
-from ecs.services.readiness_service import Readiness
+from ecs.log import configure_logging
 from ecs.wire.domain_events import NotAnEvent
 from ecs.wire.prequalification import EXPLANATIONS
+from workers.runtime import stop_event
+from workers.streams import can_work, consume
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +23,7 @@ Message = TypeVar("Message", SubmissionNotice, ReportNotice)
 Left = DeadLetter | Postponed
 """What of a batch is not done with."""
 
+CONNECTIONS: Final = 3
 TOLD: Final = "prequalification.message-left"
 
 
@@ -47,10 +52,24 @@ async def handle(
     return left
 
 
-async def can_work(ecs: Application) -> bool:
-    """Return whether the database answers and has the schema that this code needs."""
-    verdict, _ = await ecs.readiness.check()
-    return verdict is not Readiness.UNAVAILABLE
+async def serve(
+    service: str,
+    *,
+    stream: Stream,
+    use: Callable[[Application, Sequence[Delivery]], Awaitable[list[Left]]],
+) -> None:
+    """Take a stream's messages until told to stop; what was taken by then is finished first."""
+    settings = settings_or_exit()
+    configure_logging(level=settings.log_level, service=service)
+    async with application(settings, name=service, connections=CONNECTIONS) as ecs:
+        consumer = stream_consumer(
+            settings,
+            stream=stream,
+            handle=partial(use, ecs),
+            can_work=partial(can_work, ecs),
+            pace=PROMPT,
+        )
+        await consume(consumer, stop_event())
 
 
 def _left(

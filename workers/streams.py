@@ -9,7 +9,9 @@ from typing import Final, Protocol
 
 import structlog
 
+from ecs.bootstrap import Application
 from ecs.services.exceptions import HandlerStuck, TopologyMismatch
+from ecs.services.readiness_service import Readiness
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +24,12 @@ class Consumer(Protocol):
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume; finish what was taken once ``stopping`` is set."""
+
+
+async def can_work(ecs: Application) -> bool:
+    """Return whether the database answers and has the schema that this code needs."""
+    verdict, _ = await ecs.readiness.check()
+    return verdict is not Readiness.UNAVAILABLE
 
 
 async def consume(consumer: Consumer, stopping: asyncio.Event) -> None:

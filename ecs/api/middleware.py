@@ -112,7 +112,7 @@ class Exchange:
             "status": self.status or CLIENT_CLOSED_REQUEST,
             "duration_ms": round((time.perf_counter() - self.started_seconds) * 1000, 1),
             "client": client_network(self.scope),
-            "user_agent": without_pans(agent[:USER_AGENT_CHARACTERS_MAX]),
+            "user_agent": without_pans(agent)[:USER_AGENT_CHARACTERS_MAX],
         }
 
 

@@ -55,7 +55,7 @@ def render(
         "title": TITLES.get(problem.status) or HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": without_pans(scope["path"][:INSTANCE_CHARACTERS_MAX]),
+        "instance": without_pans(scope["path"])[:INSTANCE_CHARACTERS_MAX],
         "code": problem.code,
         "request_id": scope.get(REQUEST_ID_KEY),
         "errors": [

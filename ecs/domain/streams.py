@@ -9,6 +9,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from ecs.domain.events import ApplicationSubmitted, CreditReportGenerated
 
+JSON: Final = "application/json"
+CLOUD_EVENT: Final = "application/cloudevents+json"
 LENGTH_MAX: Final = 1_000_000
 # Pauses before a message is tried again: what passes soon, an outage of minutes, one of hours.
 RETRY_SECONDS: Final = (*[5] * 3, *[60] * 10, *[600] * 20)
@@ -22,7 +24,7 @@ class Stream:
     ``length_max`` bounds the messages that wait; a fuller queue refuses further ones.
     ``retry_seconds`` are the pauses before a postponed message comes again, one for each attempt;
     what is postponed once more is dead. ``is_ours`` says that nobody but us sends to it, so that
-    an id is one message's.
+    an id is one message's, and a message a CloudEvent in structured mode.
     """
 
     exchange: str
@@ -38,6 +40,11 @@ class Stream:
         """Return the names of all its queues."""
         pauses = sorted(set(self.retry_seconds))
         return (self.queue, self.dead_queue, *(self.retry_queue(seconds) for seconds in pauses))
+
+    @property
+    def content_type(self) -> str:
+        """Return what its messages are said to be wherever we put them."""
+        return CLOUD_EVENT if self.is_ours else JSON
 
     def pause_seconds(self, attempt: int) -> int | None:
         """Return how long a message waits that is postponed at this attempt; None: no longer."""
@@ -124,6 +131,7 @@ class OutgoingMessage:
     message_id: UUID
     body: bytes = field(repr=False)
     app_id: str | None
+    content_type: str = JSON
     headers: Mapping[str, str | int] = field(default_factory=dict)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from ecs.domain.events import OutboxMessage
-from ecs.domain.streams import OutgoingMessage, Stream
+from ecs.domain.streams import CLOUD_EVENT, JSON, OutgoingMessage, Stream
 from ecs.integrations.exceptions import DestinationUnavailable, PublishInterrupted
 from ecs.integrations.rabbitmq.publisher import PASSING, StreamPublisher
 
@@ -71,7 +71,9 @@ class AmqpPublisher:
                 why = "no stream carries it" if stream is None else "it cannot be written as JSON"
                 answers.refused[message.id] = why
             else:
-                outgoing = OutgoingMessage(message_id=message.id, body=body, app_id=SENDER)
+                outgoing = OutgoingMessage(
+                    message_id=message.id, body=body, app_id=SENDER, content_type=CLOUD_EVENT
+                )
                 by_stream.setdefault(stream, []).append(outgoing)
         for stream, several in by_stream.items():
             await self._publish_to(stream, several, answers)
@@ -110,7 +112,7 @@ def body_of(message: OutboxMessage) -> bytes | None:
         "source": SOURCE,
         "type": message.name,
         "time": message.created_at.isoformat(),
-        "datacontenttype": "application/json",
+        "datacontenttype": JSON,
         "data": dict(message.payload),
     }
     if message.request_id is not None:

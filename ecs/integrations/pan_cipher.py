@@ -9,12 +9,12 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ecs.domain.key_id import KEY_ID_CHARACTERS_MAX, is_key_id
 from ecs.domain.prequalification.pan import Pan
 from ecs.integrations.exceptions import DecryptionFailed, UnknownKey
 
 VERSION: Final = 1
 KEY_BYTES: Final = 32
-KEY_ID_BYTES_MAX: Final = 32
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 # Always the same words: an error must not tell what is inside, nor how far the reading got.
@@ -36,8 +36,10 @@ class AesGcmPanCipher:
             raise ValueError("the active key is not in the keyring")
         if any(len(key) != KEY_BYTES for key in keyring.values()):
             raise ValueError(f"a key is not {KEY_BYTES} bytes long")
-        if not all(_is_key_id(key_id) for key_id in keyring):
-            raise ValueError(f"a key's id is not 1 to {KEY_ID_BYTES_MAX} ASCII characters")
+        if not all(is_key_id(key_id) for key_id in keyring):
+            raise ValueError(
+                f"a key's id is not 1 to {KEY_ID_CHARACTERS_MAX} letters, digits, dots, - or _"
+            )
         self.active_key_id = active_key_id
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keyring.items()}
 
@@ -87,7 +89,7 @@ class _Parts:
         key_id, nonce, sealed = _split(rest, length, length + NONCE_BYTES)
         if (
             version != bytes((VERSION,))
-            or not 1 <= length <= KEY_ID_BYTES_MAX
+            or not 1 <= length <= KEY_ID_CHARACTERS_MAX
             or not key_id.isascii()
             or len(sealed) <= TAG_BYTES
         ):
@@ -97,7 +99,3 @@ class _Parts:
 
 def _split(data: bytes, first: int, second: int) -> tuple[bytes, bytes, bytes]:
     return data[:first], data[first:second], data[second:]
-
-
-def _is_key_id(key_id: str) -> bool:
-    return key_id.isascii() and 1 <= len(key_id) <= KEY_ID_BYTES_MAX

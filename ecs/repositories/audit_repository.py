@@ -52,18 +52,25 @@ _WAITING: Final = text("""
 SELECT count(*) AS rows, coalesce(extract(epoch FROM now() - min(at)), 0) AS seconds
 FROM audit_log WHERE id > :after
 """)
+# All that are missing first, then the smallest: asked for the smallest at once, PostgreSQL would
+# compare each application with the whole log.
 _UNSEEN_ENCRYPTION: Final = text("""
-SELECT a.id FROM prequalification_applications a
-WHERE NOT EXISTS (
-    SELECT FROM audit_log l WHERE l.application_id = a.id AND l.action = 'ENCRYPT')
-ORDER BY a.id LIMIT 1
+WITH unseen AS MATERIALIZED (
+    SELECT a.id FROM prequalification_applications a
+    WHERE NOT EXISTS (
+        SELECT FROM audit_log l WHERE l.application_id = a.id AND l.action = 'ENCRYPT')
+)
+SELECT id FROM unseen ORDER BY id LIMIT 1
 """)
 _UNSEEN_DECRYPTION: Final = text("""
-SELECT r.application_id FROM credit_reports r
-WHERE NOT EXISTS (
-    SELECT FROM audit_log l
-    WHERE l.application_id = r.application_id AND l.action = 'DECRYPT' AND l.at <= r.reported_at)
-ORDER BY r.application_id LIMIT 1
+WITH unseen AS MATERIALIZED (
+    SELECT r.application_id AS id FROM credit_reports r
+    WHERE NOT EXISTS (
+        SELECT FROM audit_log l
+        WHERE l.application_id = r.application_id AND l.action = 'DECRYPT'
+          AND l.at <= r.reported_at)
+)
+SELECT id FROM unseen ORDER BY id LIMIT 1
 """)
 
 

@@ -13,6 +13,8 @@ from ecs.repositories import tables  # noqa: F401  (registers every table)
 # the foreign keys. The records of decisions and of consents stay, under a name nobody knows.
 _FORGET: Final = (
     "SELECT id FROM users WHERE id = :user_id FOR UPDATE",
+    # So are their applications: a bureau's answer or a decision may be on its way to them.
+    "SELECT id FROM prequalification_applications WHERE user_id = :user_id ORDER BY id FOR UPDATE",
     "UPDATE risk_assessments SET user_id = :pseudonym, request_id = NULL WHERE user_id = :user_id",
     "UPDATE consent_changes SET user_id = :pseudonym, request_id = NULL WHERE user_id = :user_id",
     "DELETE FROM emotional_events WHERE user_id = :user_id",

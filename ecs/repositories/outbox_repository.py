@@ -90,6 +90,10 @@ DELETE FROM outbox_events WHERE id IN (
     WHERE o.published_at < now() - CAST(:age AS interval)
       AND NOT EXISTS (
           SELECT FROM jobs j WHERE j.id = o.id AND j.status IN ('queued', 'running'))
+      AND NOT EXISTS (
+          SELECT FROM prequalification_applications a
+          WHERE o.destination = 'amqp:ecs.domain' AND a.status = 'PENDING'
+            AND a.id = CAST(o.payload->>'application_id' AS uuid))
     LIMIT :limit FOR UPDATE SKIP LOCKED)
 """)
 

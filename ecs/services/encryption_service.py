@@ -1,7 +1,6 @@
 """Rotation of the key that PANs are encrypted with, while everything goes on."""
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from ecs.domain.audit import AuditAction, AuditEntry
+from ecs.domain.key_id import is_key_id
 from ecs.integrations.exceptions import CipherError
 from ecs.repositories.encrypted_pans_repository import EncryptedPan, Store
 from ecs.repositories.exceptions import DatabaseUnavailable
@@ -26,7 +26,6 @@ PASSES_MAX: Final = 8
 PAUSE_SECONDS: Final = 0.5
 FIRST: Final = UUID(int=0)
 UNREADABLE: Final = "(unreadable)"
-_KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 OnBatch = Callable[[int], None]
 """Hears after each batch how many ciphertexts were looked at in it."""
@@ -34,10 +33,15 @@ OnBatch = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """What a rotation did, and what it left: applications by id, ciphertexts by their key's id."""
+    """
+    What a rotation did, and what it left: applications by id, ciphertexts by their key's id.
+
+    An application that cannot be read may have several ciphertexts: its row's, and its event's.
+    """
 
     rotated: int
     unreadable: tuple[UUID, ...]
+    unreadable_ciphertexts: int
     left: Mapping[str, int]
 
 
@@ -72,7 +76,10 @@ class EncryptionService:
         left = await self.left()
         log.info("encryption.rotated", rotated=work.rotated, left=sum(left.values()))
         return Rotation(
-            rotated=work.rotated, unreadable=tuple(sorted(set(work.unreadable.values()))), left=left
+            rotated=work.rotated,
+            unreadable=tuple(sorted(set(work.unreadable.values()))),
+            unreadable_ciphertexts=len(work.unreadable),
+            left=left,
         )
 
     async def left(self) -> dict[str, int]:
@@ -82,7 +89,7 @@ class EncryptionService:
         left: dict[str, int] = {}
         for key_id, number in counted.items():
             if key_id != self.cipher.active_key_id:
-                name = key_id if _KEY_ID.fullmatch(key_id) else UNREADABLE
+                name = key_id if is_key_id(key_id) else UNREADABLE
                 left[name] = left.get(name, 0) + number
         return left
 

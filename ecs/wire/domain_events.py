@@ -1,4 +1,4 @@
-"""Domain events as they come from the broker: CloudEvents 1.0, structured mode, read strictly."""
+"""Domain events as they come from the broker: CloudEvents 1.0 in structured mode."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
@@ -7,17 +7,33 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from ecs.wire.field_errors import field_errors
-from ecs.wire.forms import Body, Instant, StrictUuid
+from ecs.wire.forms import Instant, StrictUuid
 from ecs.wire.strict_json import NotStrictJson, parse_json
 
 EVENT_BYTES_MAX: Final = 1024 * 1024
 MALFORMED: Final = "malformed"
 INVALID_FIELD: Final = "invalid_field"
 UNEXPECTED_TYPE: Final = "unexpected_type"
-UNKNOWN_FIELD: Final = "unknown_field"
 JSON_TYPE: Final = "application/json"
 
-Item = TypeVar("Item", bound=Body)
+
+class EventPart(BaseModel):
+    """
+    Base of what is read of an event: exact types.
+
+    What a model does not name is ignored: another version of us may have added it.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+
+Item = TypeVar("Item", bound=EventPart)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +56,7 @@ class NotAnEvent(ValueError):
 
 def read_event(body: bytes, *, model: type[Item], name: str) -> ReceivedEvent[Item]:
     """
-    Return the event of type ``name`` that a message holds.
-
-    Attributes of the envelope that we do not know are ignored, as CloudEvents allows them; fields
-    of ``data`` that ``model`` does not know are not.
+    Return the event of type ``name`` that a message holds, with what ``model`` names of its data.
 
     Raises:
         NotAnEvent: malformed, invalid_field or unexpected_type.
@@ -56,10 +69,8 @@ def read_event(body: bytes, *, model: type[Item], name: str) -> ReceivedEvent[It
     return ReceivedEvent(id=envelope.id, request_id=envelope.requestid, data=data)
 
 
-class _Envelope(BaseModel):
+class _Envelope(EventPart):
     """What surrounds an event's data."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, hide_input_in_errors=True)
 
     specversion: Literal["1.0"]
     id: StrictUuid
@@ -71,7 +82,7 @@ class _Envelope(BaseModel):
     data: Any
 
 
-_Model = TypeVar("_Model", bound=BaseModel)
+_Part = TypeVar("_Part", bound=EventPart)
 
 
 def _object_of(body: bytes) -> dict[str, Any]:
@@ -86,7 +97,7 @@ def _object_of(body: bytes) -> dict[str, Any]:
     return content
 
 
-def _validated(model: type[_Model], content: Any, *, place: tuple[str, ...]) -> _Model:
+def _validated(model: type[_Part], content: Any, *, place: tuple[str, ...]) -> _Part:
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -95,9 +106,7 @@ def _validated(model: type[_Model], content: Any, *, place: tuple[str, ...]) -> 
 
 
 def _complaint(error: ValidationError, place: tuple[str, ...]) -> str:
-    """Return where the first wrong thing is, and what is wrong; a stranger's names are left out."""
+    """Return where the first wrong thing is, and what is wrong with it."""
     [first, *_] = error.errors(include_url=False, include_input=False)
-    steps = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
-    [wrong] = field_errors([{**first, "loc": ("body", *place, *steps)}])
-    what = "holds a field that is unknown here." if wrong.code == UNKNOWN_FIELD else wrong.message
-    return f"{wrong.pointer or 'the event'}: {what}"
+    [wrong] = field_errors([{**first, "loc": ("body", *place, *first["loc"])}])
+    return f"{wrong.pointer}: {wrong.message}"

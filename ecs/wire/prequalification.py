@@ -4,14 +4,12 @@ import base64
 import binascii
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
+from pydantic import BeforeValidator, Field
 
 from ecs.domain.events import ApplicationSubmitted, CreditReportGenerated
-from ecs.domain.money import Money
-from ecs.domain.prequalification.application import LoanType
 from ecs.domain.prequalification.pipeline import ReportNotice, SubmissionNotice, Verdict
-from ecs.wire.domain_events import read_event
-from ecs.wire.forms import Body, StrictUuid, invalid, one_of
+from ecs.wire.domain_events import EventPart, read_event
+from ecs.wire.forms import StrictUuid, invalid
 
 CIPHERTEXT_CHARACTERS_MAX: Final = 400
 EXPLANATIONS: Final[dict[Verdict, str]] = {
@@ -33,40 +31,21 @@ def parse_ciphertext(value: object) -> bytes:
     raise invalid(f"Write base64 of at most {CIPHERTEXT_CHARACTERS_MAX} characters.")
 
 
-def _check_amount(value: str) -> str:
-    try:
-        amount = Money.parse(value)
-    except ValueError:
-        raise invalid("Write rupees with two decimals, as in 45000.00.") from None
-    if amount.cents <= 0:
-        raise invalid("Write an amount above zero.")
-    return value
-
-
-Amount = Annotated[StrictStr, AfterValidator(_check_amount)]
-"""Rupees as text."""
-
 Ciphertext = Annotated[bytes, BeforeValidator(parse_ciphertext), Field(repr=False)]
 """What the cipher made, in base64."""
 
 
-class ApplicationSubmittedData(Body):
-    """What ``prequalification.application-submitted`` says."""
+class ApplicationSubmittedData(EventPart):
+    """What is used of ``prequalification.application-submitted``; the rest is what is stored."""
 
     application_id: StrictUuid
-    user_id: StrictUuid
     pan_encrypted: Ciphertext
-    monthly_income_inr: Amount
-    loan_amount_inr: Amount
-    loan_type: Annotated[StrictStr, *one_of(LoanType)]
 
 
-class CreditReportGeneratedData(Body):
-    """What ``prequalification.credit-report-generated`` says."""
+class CreditReportGeneratedData(EventPart):
+    """What is used of ``prequalification.credit-report-generated``; the rest is what is stored."""
 
     application_id: StrictUuid
-    user_id: StrictUuid
-    cibil_score: Annotated[StrictInt, Field(ge=300, le=900)]
 
 
 def read_submission_notice(body: bytes) -> SubmissionNotice:

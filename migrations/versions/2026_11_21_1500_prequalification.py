@@ -238,4 +238,4 @@ def downgrade() -> None:
     op.drop_table("idempotency_keys")
     op.drop_table("audit_seals")
     op.drop_table("audit_log")
-    op.execute("DROP EXTENSION btree_gist")
+    # The extension stays: it may have been there before, and be somebody else's.

@@ -28,10 +28,15 @@ SECRET_NAMES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """Keys for PANs by their ids, in base64; the active one encrypts."""
+    """
+    Keys for PANs by their ids, in base64; the active one encrypts.
+
+    It is not settled while somebody may still encrypt with the one that was active before.
+    """
 
     keys: dict[str, str] = field(repr=False)
     active: str
+    is_settled: bool = True
 
     @property
     def newest(self) -> str:

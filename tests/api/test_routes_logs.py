@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from asyncio.subprocess import PIPE, Process
-from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -62,20 +61,12 @@ class Log:
 
 
 def environment(database: Database, redis_url: str) -> dict[str, str]:
-    return {
+    return builders.environment_for(database, redis_url) | {
         "PATH": os.environ["PATH"],
         "ENVIRONMENT": "production",
         "LOG_LEVEL": "debug",
-        "DB_URL": database.app_url,
-        "REDIS_URL": redis_url,
         "JWT_SECRET": SIGNING_KEY,
         "CLIENT_SECRET_KEY": CLIENT_KEY,
-        "BLIND_INDEX_KEY": builders.BLIND_INDEX_KEY,
-        "AUDIT_SEAL_KEY": builders.AUDIT_SEAL_KEY,
-        "IDEMPOTENCY_KEY": builders.IDEMPOTENCY_KEY,
-        "BUREAU_KEY": builders.BUREAU_KEY,
-        "ENCRYPTION_KEYS": json.dumps({"1": b64encode(builders.ENCRYPTION_KEY).decode()}),
-        "ENCRYPTION_ACTIVE_KEY_ID": "1",
         "RABBITMQ_PASS": CLIENT_KEY,
         "RABBITMQ_PORT": str(CLOSED_PORT),
     }

@@ -51,6 +51,21 @@ class TestReview:
         assert [row["reviewed_by"] for row in reviewers] == [None, None, officer.id]
         problem(again, 409, "already_decided")
 
+    async def test_keeps_a_reason_with_every_pan_in_it_masked(
+        self, database: Database, redis_url: str
+    ) -> None:
+        reason = "Has ABCPE1234F, and (zzzpz9999z) before."
+        async with acting(settings_for(database, redis_url)) as stage:
+            application_id = await stage.an_application_in_review(await stage.a_person())
+            answer = await decide(
+                stage, await stage.a_feed(), application_id, REJECTED | {"reason": reason}
+            )
+            stored = await stage.run("SELECT decision_reason FROM prequalification_applications")
+
+        masked = "Has XXXXXX234F, and (XXXXXX999Z) before."
+        assert answer.json()["decision_reason"] == masked
+        assert stored == [{"decision_reason": masked}]
+
     async def test_waits_until_the_rules_have_spoken(
         self, database: Database, redis_url: str
     ) -> None:
@@ -120,11 +135,13 @@ class TestReview:
             one, other = [await stage.an_application_in_review(person) for _ in range(2)]
             first = await decide(stage, officer, one, APPROVED, key="a-key-of-1")
             again = await decide(stage, officer, one, APPROVED, key="a-key-of-1")
+            in_capitals = await decide(stage, officer, one.upper(), APPROVED, key="a-key-of-1")
             elsewhere = await decide(stage, officer, other, APPROVED, key="a-key-of-1")
 
         assert (first.status_code, again.status_code) == (200, 200)
-        assert again.content == first.content
+        assert again.content == first.content == in_capitals.content
         assert again.headers["idempotency-replayed"] == "true"
+        assert in_capitals.headers["idempotency-replayed"] == "true"
         problem(elsewhere, 422, "idempotency_key_reused")
 
 

@@ -49,6 +49,15 @@ async def test_writes_one_line_per_request_without_anything_private() -> None:
     }
 
 
+async def test_masks_a_pan_where_the_user_agent_is_cut() -> None:
+    with capture_logs() as lines:
+        async with client_for(plain_app()) as client:
+            await client.get("/api/v1/act", headers={"User-Agent": f"{'x' * 112} ABCPE1234F"})
+
+    (line,) = lines
+    assert line["user_agent"] == f"{'x' * 112} XXXXXX2"
+
+
 @pytest.mark.parametrize(
     ("client", "network"),
     [

@@ -121,6 +121,7 @@ class TestAnEvent:
             "data": {"application_id": "7", "cibil_score": 700},
         }
         assert taken.properties.message_id == str(message.id)
+        assert taken.properties.content_type == "application/cloudevents+json"
         assert taken.properties.delivery_mode == 2
 
     async def test_of_no_request_names_none(

@@ -20,7 +20,8 @@ from tests.amqp import send, take_all, waiting
 from tests.builders import NOBODY, settings_for
 from tests.conftest import Database
 from tests.contracts.streams_support import a_consumer, publishing, running, until
-from workers.emotions_consumer import can_store, ingest
+from workers.emotions_consumer import ingest
+from workers.streams import can_work
 
 EMOJI = "\U0001f600"
 PERSON = UUID("8a4fd7b2-6f0f-4a55-8d0e-0d2b1b0f8c11")
@@ -51,19 +52,19 @@ async def test_a_large_item_of_emoji_dies_once_and_can_be_sent_again(
 class TestCanStore:
     async def test_is_so_with_a_migrated_database(self, database: Database, redis_url: str) -> None:
         async with application(settings_for(database, redis_url), name="test") as ecs:
-            assert await can_store(ecs)
+            assert await can_work(ecs)
 
     async def test_is_not_so_without_its_schema(
         self, empty_database: Database, redis_url: str
     ) -> None:
         async with application(settings_for(empty_database, redis_url), name="test") as ecs:
-            assert not await can_store(ecs)
+            assert not await can_work(ecs)
 
     async def test_is_not_so_without_a_database(self, database: Database, redis_url: str) -> None:
         nowhere = "postgresql://ecs_app:none@127.0.0.1:1/ecs"
         settings = settings_for(database, redis_url, db_url=nowhere)
         async with application(settings, name="test") as ecs:
-            assert not await can_store(ecs)
+            assert not await can_work(ecs)
 
 
 class TestForgetting:

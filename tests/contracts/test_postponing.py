@@ -16,7 +16,7 @@ from ecs.integrations.exceptions import TopologyMismatch
 from ecs.integrations.rabbitmq.connection import Broker
 from ecs.integrations.rabbitmq.dead_letters import DeadLetterBox
 from ecs.integrations.rabbitmq.topology import DELIVERIES_MAX
-from tests.amqp import amqp_channel, send, take_all, waiting
+from tests.amqp import Taken, amqp_channel, send, take_all, waiting
 from tests.contracts.streams_support import (
     Recorder,
     a_consumer,
@@ -98,6 +98,23 @@ class TestAPostponedMessage:
         assert late.message_id == message_id
         assert 0.9 < back - sent < 5
         assert [waiting(device, queue) for queue in patient.queues] == [0, 0, 0]
+
+    async def test_is_said_to_be_a_cloudevent_wherever_it_is_put(
+        self, to: Broker, patient: Stream, device: BlockingChannel
+    ) -> None:
+        async with running(a_consumer(to, patient, Postponing(lambda _: True))):
+            send(device, patient, b"1")
+            paused = await _first_of(device, patient.retry_queue(1))
+            send(device, patient, b"2", b"3", headers={"x-ecs-attempt": 3})
+            await until(lambda: waiting(device, patient.dead_queue) == 2, what="the dead letters")
+        _, dead, _ = device.basic_get(patient.dead_queue, auto_ack=True)
+        assert dead is not None
+        async with publishing(to) as publisher:
+            box = DeadLetterBox(to, name="test-box", stream=patient, publisher=publisher)
+            assert await box.redrive(lambda _: True) == 1
+        again = await _first_of(device, patient.queue)
+        types = {one.content_type for one in (paused.properties, dead, again.properties)}
+        assert types == {"application/cloudevents+json"}
 
     async def test_lets_its_neighbours_go_on(
         self, to: Broker, patient: Stream, device: BlockingChannel
@@ -230,6 +247,18 @@ class TestAStranger:
         device.queue_declare(queue, durable=True)
         with pytest.raises(TopologyMismatch, match=f"the queue {queue} .*delete it"):
             await a_consumer(to, patient, Recorder()).run(asyncio.Event())
+
+
+async def _first_of(channel: BlockingChannel, queue: str) -> Taken:
+    """Take a message before its time is up."""
+    taken: list[Taken] = []
+
+    def has_come() -> bool:
+        taken.extend(take_all(channel, queue))
+        return bool(taken)
+
+    await until(has_come, what="a message")
+    return taken[0]
 
 
 def _second(handler: Postponing) -> set[bytes]:

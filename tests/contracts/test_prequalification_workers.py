@@ -27,7 +27,7 @@ from tests.contracts.streams_support import a_consumer, broker_of, publishing, r
 from tests.integration.pipeline_support import an_application, reports_of, state_of
 from workers.credit_report import report
 from workers.decision import decide
-from workers.prequalification import can_work
+from workers.streams import can_work
 
 FIXED_PAN: Final = "ABCDE1234F"
 FIXED_SCORE: Final = 790
@@ -203,6 +203,26 @@ class TestCreditReport:
         assert not any("ABCDE1234F" in repr(letter.headers) for letter in letters)
         assert (await state_of(owner, first)).cibil_score == FIXED_SCORE
         assert (await state_of(owner, second)).cibil_score is None
+
+    async def test_reports_what_a_later_version_tells_more_about(
+        self,
+        ecs: Application,
+        database: Database,
+        owner: Any,
+        to: Broker,
+        submissions: Stream,
+        device: BlockingChannel,
+    ) -> None:
+        [application_id] = await some_applications(database, owner, 1)
+        event = await submitted(owner, application_id)
+        later = replace(
+            event, payload={**event.payload, "branch": "Pune", "loan_type": {"name": "BOAT"}}
+        )
+        async with running(a_consumer(to, submissions, partial(report, ecs))):
+            await relay(to, submissions, later)
+            await until(lambda: waiting(device, submissions.queue) == 0, what="the report")
+        assert waiting(device, submissions.dead_queue) == 0
+        assert (await state_of(owner, application_id)).cibil_score == FIXED_SCORE
 
     async def test_has_a_message_come_again_until_the_bureau_answers(
         self,

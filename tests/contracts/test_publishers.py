@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -27,6 +28,7 @@ def a_message(**changes: object) -> OutboxMessage:
         "payload": {"offer_id": str(uuid4())},
         "request_id": "req-1",
         "attempt": 1,
+        "created_at": datetime.now(UTC),
     }
     return OutboxMessage(**(values | changes))  # type: ignore[arg-type]  # checked by the class
 

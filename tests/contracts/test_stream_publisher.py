@@ -46,6 +46,7 @@ class TestPublish:
         assert taken.body == b'{"a": 1}'
         assert taken.properties.message_id == str(message.message_id)
         assert taken.properties.app_id == "a-client"
+        assert taken.properties.content_type == "application/json"
         assert taken.properties.delivery_mode == 2
         assert taken.headers["x-ecs-code"] == "malformed"
 

@@ -1,16 +1,25 @@
 """Applicants for the tests of prequalification that stand outside of the whole system."""
 
+import asyncio
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from asyncio.subprocess import DEVNULL
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
 
+from ecs.domain.streams import CREDIT_REPORTS
+from scripts.stack.place import CHECKOUT
+from tests.amqp import amqp_channel, waiting
+from tests.e2e.emotions_support import rabbitmq_of
 from tests.e2e.support import Outside, Person, until
 
 APPLICATIONS: Final = "/api/v1/prequalification/applications"
+FIRST_RETRY_QUEUE: Final = CREDIT_REPORTS.retry_queue(CREDIT_REPORTS.retry_seconds[0])
 PROGRAMS: Final = ("credit-report", "decision", "outbox-relay")
 # Each test process has a stack of its own, each run a database of its own: numbers do.
 _NUMBERS: Final = itertools.count(os.getpid() % 100 * 100_000)
@@ -110,3 +119,39 @@ class Applicants:
 def numbered(prefix: str) -> Iterator[str]:
     """Idempotency keys, each another one."""
     return (f"{prefix}-{number:08d}" for number in itertools.count())
+
+
+async def lie_in(ecs: Outside, queue: str, count: int) -> bool:
+    """Return whether so many messages lie in a queue."""
+
+    def are_there() -> bool:
+        with amqp_channel(rabbitmq_of(ecs.stack)) as channel:
+            return waiting(channel, queue) == count
+
+    return await asyncio.to_thread(are_there)
+
+
+@asynccontextmanager
+async def without_credit_report(ecs: Outside) -> AsyncIterator[None]:
+    """Have nobody ask the bureau."""
+    await asyncio.to_thread(ecs.stack.stop_program, "credit-report")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(ecs.stack.start_program, "credit-report")
+
+
+@asynccontextmanager
+async def own_credit_report(ecs: Outside, **settings: str) -> AsyncIterator[None]:
+    """Have a worker with other settings ask the bureau."""
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "workers.credit_report"),
+        cwd=CHECKOUT,
+        env=ecs.stack.env | {"STACK_ID": ecs.stack.place.stack_id} | settings,
+        stdout=DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        worker.terminate()
+        await worker.wait()

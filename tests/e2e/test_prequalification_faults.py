@@ -4,20 +4,21 @@ import asyncio
 import logging
 import random
 import signal
-import sys
-from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 import pytest
 
-from ecs.domain.streams import CREDIT_REPORTS
 from scripts.stack import Stack
-from scripts.stack.place import CHECKOUT
-from tests.amqp import amqp_channel, waiting
-from tests.e2e.emotions_support import rabbitmq_of
-from tests.e2e.prequalification_support import Applicants, an_application, numbered
+from tests.e2e.prequalification_support import (
+    FIRST_RETRY_QUEUE,
+    Applicants,
+    an_application,
+    lie_in,
+    numbered,
+    own_credit_report,
+    without_credit_report,
+)
 from tests.e2e.support import Outside, at_most, outside, slow_first, until
 
 log = logging.getLogger(__name__)
@@ -161,40 +162,15 @@ class TestABureauThatIsDown:
     async def test_leaves_applications_pending_until_it_is_back(
         self, applicants: Applicants, ecs: Outside
     ) -> None:
-        async with _own_credit_report(ecs, BUREAU_SIMULATION="refuses"):
+        async with (
+            without_credit_report(ecs),
+            own_credit_report(ecs, BUREAU_SIMULATION="refuses"),
+        ):
             ids = await submit_all(applicants, 3)
-            await until(lambda: _all_retried(ecs, len(ids)), what="the retry queue")
+            await until(lambda: lie_in(ecs, FIRST_RETRY_QUEUE, 3), what="the retry queue")
             for application_id, by in zip(ids, range(3), strict=True):
                 status = await applicants.status(application_id, by=by)
                 assert (status["status"], status["cibil_score"]) == ("PENDING", None)
         took = await applicants.all_decided(ids, seconds=30)
         log.info("bureau back: all decided after %.1f s", took)
         await applicants.assert_decided_once(ids)
-
-
-async def _all_retried(ecs: Outside, count: int) -> bool:
-    queue = CREDIT_REPORTS.retry_queue(CREDIT_REPORTS.retry_seconds[0])
-
-    def waits() -> int:
-        with amqp_channel(rabbitmq_of(ecs.stack)) as channel:
-            return waiting(channel, queue)
-
-    return await asyncio.to_thread(waits) == count
-
-
-@asynccontextmanager
-async def _own_credit_report(ecs: Outside, **settings: str) -> AsyncIterator[None]:
-    """Have a worker with other settings instead of the stack's own."""
-    await asyncio.to_thread(ecs.stack.stop_program, "credit-report")
-    worker = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "workers.credit_report"),
-        cwd=CHECKOUT,
-        env=ecs.stack.env | {"STACK_ID": ecs.stack.place.stack_id} | settings,
-        stdout=DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        worker.terminate()
-        await worker.wait()
-        await asyncio.to_thread(ecs.stack.start_program, "credit-report")

@@ -14,6 +14,7 @@ from typing import Any, Final
 import httpx
 import pytest
 import redis
+from pika.adapters.blocking_connection import BlockingChannel
 
 from ecs.domain.streams import CREDIT_REPORTS, DECISIONS
 from ecs.integrations.exceptions import DecryptionFailed
@@ -21,10 +22,19 @@ from ecs.integrations.pan_cipher import AesGcmPanCipher
 from scripts.stack import Stack, system
 from tests.amqp import amqp_channel
 from tests.e2e.emotions_support import rabbitmq_of
-from tests.e2e.prequalification_support import APPLICATIONS, Applicants, an_application
+from tests.e2e.prequalification_support import (
+    APPLICATIONS,
+    FIRST_RETRY_QUEUE,
+    Applicants,
+    an_application,
+    lie_in,
+    own_credit_report,
+    without_credit_report,
+)
 from tests.e2e.support import Outside, until
 
 COUNT: Final = 100
+WITH_CIPHERTEXTS: Final = frozenset({"dump", "queue", "retry queue"})
 # What a body may come to that holds a PAN and is refused; {} is the PAN.
 REFUSED: Final = (
     '{{"pan_number": "{}X"}}',
@@ -63,22 +73,19 @@ async def test_a_hundred_pans_are_found_nowhere_by_whoever_has_no_key(
     applicants: Applicants, ecs: Outside
 ) -> None:
     pans = random_pans()
-    await asyncio.to_thread(ecs.stack.stop_program, "decision")
-    try:
+    async with without_credit_report(ecs):
         ids = [
             await applicants.submitted(an_application(pan), by=number)
             for number, pan in enumerate(pans)
         ]
-        await until(lambda: _all_reported(ecs, ids), what="all reports")
-        refusals = await _refusals(applicants, pans)
         places = {
+            "queue": await _bodies_in(ecs, CREDIT_REPORTS.queue),
             "dump": await asyncio.to_thread(_dump, ecs.stack.env),
-            "queues": await asyncio.to_thread(_queue_bodies, ecs.stack),
             "redis": await asyncio.to_thread(_redis_contents, ecs.stack.env["REDIS_URL"]),
-            "refusals": refusals,
+            "refusals": await _refusals(applicants, pans),
         }
-    finally:
-        await asyncio.to_thread(ecs.stack.start_program, "decision")
+        async with own_credit_report(ecs, BUREAU_SIMULATION="refuses"):
+            places["retry queue"] = await _bodies_in(ecs, FIRST_RETRY_QUEUE)
     await applicants.all_decided(ids, seconds=30)
     places["logs"] = "".join(
         file.read_text(errors="replace") for file in ecs.stack.place.logs.iterdir()
@@ -91,7 +98,7 @@ async def test_a_hundred_pans_are_found_nowhere_by_whoever_has_no_key(
         for pan in pans:
             assert pan not in content.upper(), place
             # Ciphertexts in base64 may hold six characters by chance.
-            assert place in {"dump", "queues"} or pan[:6] not in content.upper(), place
+            assert place in WITH_CIPHERTEXTS or pan[:6] not in content.upper(), place
     _assert_no_unkeyed_traces(places["dump"], pans)
 
 
@@ -108,17 +115,6 @@ async def test_a_swapped_ciphertext_never_decrypts(applicants: Applicants, ecs: 
         with pytest.raises(DecryptionFailed):
             cipher.decrypt(other["pan_ciphertext"], application_id=mine["id"])
     await applicants.all_decided(ids, seconds=30)
-
-
-async def _all_reported(ecs: Outside, ids: list[str]) -> bool:
-    reports = await ecs.value(
-        "SELECT count(*) FROM credit_reports r JOIN outbox_events o"
-        " ON o.payload->>'application_id' = CAST(r.application_id AS text)"
-        " AND o.name = 'prequalification.credit-report-generated' AND o.published_at IS NOT NULL"
-        " WHERE r.application_id = ANY($1::uuid[])",
-        ids,
-    )
-    return bool(reports == len(ids))
 
 
 async def _refusals(applicants: Applicants, pans: list[str]) -> str:
@@ -142,18 +138,31 @@ def _dump(env: dict[str, str]) -> str:
     return subprocess.run(command, capture_output=True, check=True, text=True).stdout
 
 
-def _queue_bodies(stack: Stack) -> str:
-    """Return what lies in the queues of both services, and leave it there."""
-    bodies: list[str] = []
+async def _bodies_in(ecs: Outside, queue: str) -> str:
+    """
+    Return what lies in all queues of both services once all submissions lie in this one.
+
+    It is left there.
+    """
+    await until(lambda: lie_in(ecs, queue, COUNT), what=f"{COUNT} messages in {queue}")
+    bodies = await asyncio.to_thread(_queue_bodies, ecs.stack)
+    ciphertexts = [body for body in bodies[queue] if '"pan_encrypted":' in body]
+    assert len(ciphertexts) == len(bodies[queue]) == COUNT
+    return "".join(body for several in bodies.values() for body in several)
+
+
+def _queue_bodies(stack: Stack) -> dict[str, list[str]]:
     with amqp_channel(rabbitmq_of(stack)) as channel:
-        queues = [name for s in (CREDIT_REPORTS, DECISIONS) for name in (s.queue, s.dead_queue)]
-        for queue in queues:
-            while True:
-                method, properties, body = channel.basic_get(queue)
-                if method is None or body is None:
-                    break
-                bodies.append(f"{body!r} {properties}")
-    return "".join(bodies)
+        queues = [queue for stream in (CREDIT_REPORTS, DECISIONS) for queue in stream.queues]
+        return {queue: list(_bodies(channel, queue)) for queue in queues}
+
+
+def _bodies(channel: BlockingChannel, queue: str) -> Iterator[str]:
+    while True:
+        method, properties, body = channel.basic_get(queue)
+        if method is None or body is None:
+            return
+        yield f"{body!r} {properties}"
 
 
 def _redis_contents(url: str) -> str:

@@ -1,6 +1,7 @@
 """The native stack itself: it lives, heals, remembers and leaves nothing behind."""
 
 import json
+import re
 import shlex
 import signal
 import stat
@@ -21,6 +22,8 @@ from scripts.stack.ports import is_free
 from scripts.stack.processes import members
 
 SERVICES = ("postgres", "redis", "epmd", "rabbitmq")
+# It occurs nowhere else.
+PAN = "QWEPX7351Z"
 
 
 def mode_of(path: Path) -> int:
@@ -123,6 +126,34 @@ class TestOwnErrors:
             "request_id": "from-the-client.1",
             "errors": [],
         }
+
+    @pytest.mark.parametrize("request_id", [PAN, f"from.{PAN.lower()}-1"])
+    @pytest.mark.parametrize(
+        "path", [f"/token/{PAN}", f"/{PAN.lower()}.json?a=1", f"/%20{PAN}", f"/%51{PAN[1:]}"]
+    )
+    def test_repeats_no_pan(self, stack: Stack, path: str, request_id: str) -> None:
+        answer = httpx.post(
+            f"{stack.url}{path}",
+            content=b"x" * (1024 * 1024 + 1),
+            headers={"X-Request-ID": request_id},
+        )
+        assert answer.json()["code"] == "payload_too_large"
+        assert "instance" not in answer.json()
+        ours, log = answer.headers["x-request-id"], stack.place.logs / "nginx.log"
+        assert re.fullmatch(r"[0-9a-f]{32}", ours)
+        answers.wait_until(lambda: ours in log.read_text(), seconds=5, what="Its line in the log")
+        for place in (answer.text, str(answer.headers), log.read_text()):
+            assert PAN[1:] not in place.upper()
+
+    def test_repeats_what_only_contains_the_form_of_one(self, stack: Stack) -> None:
+        longer = "aQWEPX7351Y"
+        answer = httpx.post(
+            f"{stack.url}/{longer}",
+            content=b"x" * (1024 * 1024 + 1),
+            headers={"X-Request-ID": longer},
+        )
+        problem = answer.json()
+        assert (problem["instance"], problem["request_id"]) == (f"/{longer}", longer)
 
     @pytest.mark.parametrize("odd", ["", "a b", "x" * 129, 'quote"', "line;"])
     def test_replaces_a_malformed_request_id(self, stack: Stack, odd: str) -> None:

@@ -1,14 +1,10 @@
 """Entries of the audit, written as the services do and as an intruder would."""
 
-import json
-from base64 import b64encode
 from typing import Any, Final
 from uuid import uuid4
 
 from ecs.bootstrap import Application
 from ecs.domain.audit import AuditAction, AuditEntry, Verification
-from tests import builders
-from tests.builders import Database
 
 INSERT: Final = (
     "INSERT INTO audit_log (actor, service, action, application_id)"
@@ -57,22 +53,3 @@ async def sealed_ids(owner: Any) -> list[int]:
 
 async def stored_ids(owner: Any) -> list[int]:
     return [row["id"] for row in await owner.fetch("SELECT id FROM audit_log ORDER BY id")]
-
-
-def environment_for(database: Database, redis_url: str) -> dict[str, str]:
-    """What the sealer and the command read, as an operator sets it."""
-    return {
-        "ENVIRONMENT": "test",
-        "DB_URL": database.app_url,
-        "DB_OWNER_URL": database.owner_url,
-        "REDIS_URL": redis_url,
-        "RABBITMQ_PASS": "nobody listens",
-        "JWT_SECRET": builders.JWT_SECRET,
-        "CLIENT_SECRET_KEY": builders.CLIENT_SECRET_KEY,
-        "BLIND_INDEX_KEY": builders.BLIND_INDEX_KEY,
-        "AUDIT_SEAL_KEY": builders.AUDIT_SEAL_KEY,
-        "IDEMPOTENCY_KEY": builders.IDEMPOTENCY_KEY,
-        "BUREAU_KEY": builders.BUREAU_KEY,
-        "ENCRYPTION_KEYS": json.dumps({"1": b64encode(builders.ENCRYPTION_KEY).decode()}),
-        "ENCRYPTION_ACTIVE_KEY_ID": "1",
-    }

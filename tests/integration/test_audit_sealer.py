@@ -16,11 +16,10 @@ from structlog.testing import capture_logs
 
 from ecs.bootstrap import Application
 from scripts.stack.place import CHECKOUT
-from tests.builders import connected
+from tests.builders import connected, environment_for
 from tests.conftest import Database
 from tests.integration.audit_support import (
     INSERT,
-    environment_for,
     note,
     sealed_ids,
     stored_ids,

@@ -8,12 +8,11 @@ import pytest
 
 from ecs.bootstrap import Application, application
 from scripts.stack import system
-from tests.builders import Database, connected, settings_for
+from tests.builders import Database, connected, environment_for, settings_for
 from tests.commands import Said, run
 from tests.integration.audit_support import (
     INSERT_AT,
     entries,
-    environment_for,
     note,
     seal_all,
     stored_ids,

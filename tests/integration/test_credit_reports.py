@@ -87,6 +87,13 @@ class TestReport:
         ]
         assert str(bureau.enquiries[0].monthly_income) == "12345.67"
 
+    async def test_asks_the_simulation_unless_told_otherwise(
+        self, ecs: Application, submitted: Any, owner: Any
+    ) -> None:
+        message = await submitted()
+        assert await ecs.credit_reports.report([message]) == {message: Verdict.DONE}
+        assert await owner.fetchval("SELECT bureau FROM credit_reports") == "simulation-1"
+
     async def test_notes_who_decrypted_for_which_request(
         self, reports: CreditReportsService, submitted: Any, owner: Any
     ) -> None:
@@ -280,13 +287,6 @@ class TestOutage:
 
         verdicts = await reports_of(ecs, Asked(sometimes)).report(messages)
         assert list(verdicts.values()) == [Verdict.BUREAU_UNAVAILABLE, Verdict.DONE] * 3
-
-    async def test_of_the_real_simulation_costs_seconds(
-        self, ecs: Application, submitted: Any
-    ) -> None:
-        # The services' own bureau, whole: it answers here, and the guards are in between.
-        message = await submitted()
-        assert await ecs.credit_reports.report([message]) == {message: Verdict.DONE}
 
 
 class TestCrash:

@@ -61,6 +61,22 @@ FILL: Final = (
         CASE WHEN n % 20 > 1 THEN now() END,
         CASE WHEN n % 20 = 1 THEN now() - interval '31 days' END
     FROM generate_series(1, 10000) n""",
+    f"""INSERT INTO prequalification_applications (id, user_id, pan_ciphertext, pan_blind_index,
+        pan_masked, applicant_name, loan_type, monthly_income_minor, loan_amount_minor, status,
+        duplicate_period, created_at, decision_reason, policy)
+    SELECT md5('p' || n)::uuid, md5('u' || (1 + n % {PEOPLE}))::uuid, decode('010131', 'hex'),
+        decode(md5('p' || n) || md5('q' || n), 'hex'), 'XXXXXX234F', 'Asha Rao', 'HOME', 1, 1,
+        CASE WHEN n % 500 = 0 THEN 'PENDING' ELSE 'REJECTED' END, 'empty',
+        now() - interval '5 hours', CASE WHEN n % 500 <> 0 THEN 'score' END,
+        CASE WHEN n % 500 <> 0 THEN 'p' END FROM generate_series(1, 5000) n""",
+    """INSERT INTO outbox_events (id, name, kind, destination, payload, published_at)
+    SELECT md5('s' || n)::uuid, 'prequalification.application-submitted', 'application_submitted',
+        'amqp:ecs.domain', jsonb_build_object('application_id', md5('p' || n)::uuid),
+        now() - interval '5 hours' FROM generate_series(1, 5000) n""",
+    """INSERT INTO outbox_events (id, name, kind, destination, payload, parked_at)
+    SELECT md5('t' || n)::uuid, 'prequalification.application-submitted', 'application_submitted',
+        'amqp:ecs.domain', jsonb_build_object('application_id', md5('p' || n)::uuid), now()
+    FROM generate_series(1, 9) n""",
     "ANALYZE",
 )
 

@@ -29,6 +29,7 @@ NEW_KEY: Final = bytes(range(100, 132))
 RING: Final = {"1": ENCRYPTION_KEY, "2": NEW_KEY}
 READER: Final = AesGcmPanCipher(RING, "2")
 EVENT: Final = "prequalification.application-submitted"
+NOTHING: Final = Rotation(rotated=0, unreadable=(), unreadable_ciphertexts=0, left={})
 Seen = dict[UUID, str]
 
 
@@ -116,7 +117,7 @@ class TestRotate:
 
         rotation = await rotate(rotator, looked_at.append)
 
-        assert rotation == Rotation(rotated=40, unreadable=(), left={})
+        assert rotation == replace(NOTHING, rotated=40)
         assert sum(looked_at) == 40
         # The old key is not needed any more.
         assert await stored(owner, AesGcmPanCipher({"2": NEW_KEY}, "2")) == before
@@ -129,7 +130,7 @@ class TestRotate:
         await submit(ecs, user_id, 1)
         await rotate(rotator)
         audit = await rotations(owner)
-        assert await rotate(rotator) == Rotation(rotated=0, unreadable=(), left={})
+        assert await rotate(rotator) == NOTHING
         assert await rotations(owner) == audit
 
     async def test_goes_on_beside_submissions_and_readings(
@@ -207,6 +208,7 @@ class TestRotate:
         rotation = await rotate(rotator)
 
         assert rotation.unreadable == tuple(sorted({tampered, moved, unknown, garbage, event}))
+        assert rotation.unreadable_ciphertexts == 5
         assert rotation.rotated == 24 - 5
         assert rotation.left == {"1": 2, "9": 1, UNREADABLE: 2}
         assert (await rotations(owner))[tampered] == 2  # Once each: the application, its event.
@@ -291,12 +293,30 @@ class TestScript:
 
     def test_names_applications_and_keys(self, capsys: pytest.CaptureFixture[str]) -> None:
         lost = uuid4()
-        rotation = Rotation(rotated=3, unreadable=(lost,), left={"1": 4})
+        rotation = Rotation(rotated=3, unreadable=(lost,), unreadable_ciphertexts=2, left={"1": 3})
         rotate_encryption.show(rotation, key_id="2")
         said = capsys.readouterr().out
         assert f"application {lost}" in said
-        assert "Left on key 1: 4" in said
+        assert "Left on key 1: 3" in said
         assert rotate_encryption.STILL_WRITING in said
+
+    async def test_blames_nobody_when_a_key_is_missing(
+        self,
+        ecs: Application,
+        database: Database,
+        redis_url: str,
+        user_id: UUID,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        lost = await submit(ecs, user_id, 1)
+        settings = with_keys(database, redis_url, {"2": NEW_KEY}, "2")
+        rotation = await rotate_encryption.rotate(settings)
+        rotate_encryption.show(rotation, key_id="2")
+        said = capsys.readouterr().out
+        # The application and its event.
+        assert (rotation.left, rotation.unreadable_ciphertexts) == ({"1": 2}, 2)
+        assert said.count(f"application {lost}") == 1
+        assert rotate_encryption.STILL_WRITING not in said
 
 
 class Killed(BaseException):

@@ -1,17 +1,50 @@
+import asyncio
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from ecs.bootstrap import Application
+from ecs.domain.money import Money
+from ecs.domain.prequalification.application import ApplicationForm, LoanType
 from ecs.services.exceptions import AccountExists, RepositoryError, UserNotFound
-from tests.builders import Database, a_user, an_acceptance, an_offer
+from tests.builders import Database, a_user, an_acceptance, an_offer, connected
 
 TABLES_OF_A_PERSON = ("credit_offers", "jobs", "notifications", "transactions")
+TABLES_OF_APPLICATIONS = (
+    "prequalification_applications",
+    "prequalification_status_changes",
+    "credit_reports",
+    "outbox_events",
+)
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+_STORE_REPORT = (
+    "INSERT INTO credit_reports (application_id, cibil_score, bureau) VALUES ($1, 700, 'b')"
+)
+_ANNOUNCE_REPORT = """
+INSERT INTO outbox_events (id, name, kind, destination, payload)
+VALUES ($1, 'prequalification.credit-report-generated', 'credit_report_generated',
+        'amqp:ecs.domain', jsonb_build_object('application_id', $2::uuid, 'user_id', $3::uuid))
+"""
 
 
 def address(user_id: UUID) -> str:
     return f"{user_id}@example.com"
+
+
+async def an_application(ecs: Application, user_id: UUID) -> UUID:
+    form = ApplicationForm(
+        pan_number="ABCPE1234F",
+        applicant_name="Asha Rao",
+        monthly_income=Money(5_000_000),
+        loan_amount=Money(20_000_000),
+        loan_type=LoanType.HOME,
+    )
+    submission, _ = await ecs.prequalification.submit(form, user_id=user_id, request_id=None)
+    return submission.application_id
 
 
 class TestForgetUser:
@@ -62,6 +95,35 @@ class TestForgetUser:
     async def test_knows_nobody_twice(self, operator: Application) -> None:
         with pytest.raises(UserNotFound):
             await operator.maintenance.forget_user(email="nobody@example.com")
+
+    async def test_deletes_applications_and_all_that_tells_of_them_but_their_audit(
+        self, ecs: Application, operator: Application, owner: Any, user_id: UUID
+    ) -> None:
+        application_id = await an_application(ecs, user_id)
+        await operator.maintenance.forget_user(email=address(user_id))
+        for table in TABLES_OF_APPLICATIONS:
+            assert await owner.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+        audited = await owner.fetch("SELECT application_id FROM audit_log")
+        assert [row["application_id"] for row in audited] == [application_id]
+
+    async def test_waits_for_a_report_that_is_being_stored_and_takes_it_along(
+        self, ecs: Application, operator: Application, database: Database, user_id: UUID
+    ) -> None:
+        application_id = await an_application(ecs, user_id)
+        async with connected(database.owner_url) as owner, connected(database.app_url) as worker:
+            storing = worker.transaction()
+            await storing.start()
+            await worker.execute(_STORE_REPORT, application_id)
+            forgetting = asyncio.create_task(
+                operator.maintenance.forget_user(email=address(user_id))
+            )
+            while not await owner.fetchval(WAITING):  # noqa: ASYNC110  (PostgreSQL tells nobody)
+                await asyncio.sleep(0.01)
+            await worker.execute(_ANNOUNCE_REPORT, uuid4(), application_id, user_id)
+            await storing.commit()
+            await forgetting
+            for table in TABLES_OF_APPLICATIONS:
+                assert await owner.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
     async def test_is_not_in_the_power_of_the_application(
         self, ecs: Application, database: Database, owner: Any

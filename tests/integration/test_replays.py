@@ -14,14 +14,13 @@ from ecs.domain.credit.replay import MoodSource, Verdict
 from ecs.domain.transactions import IncomingTransaction
 from ecs.services.exceptions import OfferNotFound
 from tests.builders import (
-    CLIENT_SECRET_KEY,
-    JWT_SECRET,
     Database,
     a_client,
     a_consent,
     a_user,
     bad_month,
     emotional_events,
+    environment_for,
     feed,
     good_month,
     thin_month,
@@ -161,14 +160,7 @@ class TestExplain:
         """Run the command with the owner's settings."""
         return await run(
             *(sys.executable, "-m", "scripts.explain_decision", "--offer", str(decision)),
-            environment={
-                "ENVIRONMENT": "test",
-                "DB_URL": database.app_url,
-                "DB_OWNER_URL": database.owner_url,
-                "REDIS_URL": redis_url,
-                "JWT_SECRET": JWT_SECRET,
-                "CLIENT_SECRET_KEY": CLIENT_SECRET_KEY,
-            },
+            environment=environment_for(database, redis_url),
         )
 
     async def test_shows_how_a_decision_came_about_and_that_it_comes_out_again(

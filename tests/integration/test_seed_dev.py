@@ -5,6 +5,7 @@ import pytest
 
 from ecs.bootstrap import Application
 from ecs.domain.consents import Purpose
+from ecs.domain.people import CLIENT_SCOPES
 from scripts.demo_people import PERSONAS
 from scripts.seed_dev import seed
 from tests.builders import Database, settings_for
@@ -28,7 +29,7 @@ async def test_the_demo_people_are_added_once(settings: Any, owner: Any) -> None
         row["transaction_id"] for row in await owner.fetch(ROWS)
     }
     assert [login["persona"] for login in logins["users"]] == [one.name for one in PERSONAS]
-    assert logins["clients"][0]["scopes"] == ["emotions:ingest", "transactions:write"]
+    assert logins["clients"][0]["scopes"] == sorted(CLIENT_SCOPES)
 
 
 async def test_what_the_people_did_since_the_last_time_is_added(settings: Any, owner: Any) -> None:

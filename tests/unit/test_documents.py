@@ -57,6 +57,16 @@ def test_every_target_that_is_named_is_in_the_makefile(document: Path) -> None:
     assert named - targets == set()
 
 
+def test_what_make_does_elsewhere_is_said_for_production_too() -> None:
+    text = (CHECKOUT / "docs" / "operations.md").read_text()
+    compose = "docker compose -f docker-compose.prod.yml run --rm tools python -m"
+    assert f"\n{compose} scripts.rotate_encryption\n" in text
+    assert f'\ntools() {{ {compose} "$@"; }}\n' in text
+    run = set(re.findall(r"^tools scripts\.(\w+)", text, re.MULTILINE))
+    assert run >= {"audit_verify", "dead_letters", "rotate_encryption"}
+    assert [name for name in run if not (CHECKOUT / f"scripts/{name}.py").exists()] == []
+
+
 def test_an_anchor_is_made_as_code_hosts_make_it(tmp_path: Path) -> None:
     document = tmp_path / "one.md"
     document.write_text("# Parked outbox rows\n\n## A `job`, lost\n\n```bash\n# no heading\n```\n")

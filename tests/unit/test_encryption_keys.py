@@ -4,6 +4,7 @@ import json
 from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,30 @@ class TestIntroduce:
         assert set(layout.place.keyring().keys) == {"1", "2"}
         assert introduce(layout) == "3"
 
+    def test_goes_on_with_the_key_that_not_everybody_encrypts_with(
+        self, layout: Layout, told: Told, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _interrupt_the_second_round(layout, monkeypatch)
+        told.clear()
+        assert introduce(layout) == "2"
+        assert told == [("api", ["1", "2"], "2")]
+        assert introduce(layout) == "3"
+
+    def test_makes_a_key_after_one_was_dropped_before_it_encrypted(
+        self, layout: Layout, told: Told, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        layout.place.keep(layout.place.keyring().with_new())
+        monkeypatch.setattr(preparation, "run_python", lambda *_: None)
+        encryption_keys.drop(layout, "2", public=layout.place.home, say=silence)
+        assert introduce(layout) == "2"
+        assert layout.place.keyring().active == "2"
+
+    def test_reads_the_file_of_a_stack_that_did_not_remember(self, layout: Layout) -> None:
+        ring = layout.place.keyring()
+        written = {"keys": ring.keys, "active": ring.active}
+        layout.place.write("keyring.json", json.dumps(written))
+        assert layout.place.keyring() == ring
+
 
 class TestDrop:
     @pytest.mark.parametrize(
@@ -110,6 +135,32 @@ class TestDrop:
             encryption_keys.drop(layout, "1", public=layout.place.home, say=silence)
         assert set(layout.place.keyring().keys) == {"1", "2"}
 
+    def test_has_everybody_encrypt_with_the_active_one_before_it_asks(
+        self, layout: Layout, told: Told, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _interrupt_the_second_round(layout, monkeypatch)
+        told.clear()
+
+        def ask(*_: object) -> None:
+            assert told == [("api", ["1", "2"], "2")]
+            raise StackError("in use")
+
+        monkeypatch.setattr(preparation, "run_python", ask)
+        with pytest.raises(StackError, match="in use"):
+            encryption_keys.drop(layout, "1", public=layout.place.home, say=silence)
+        # Whoever was never told of key 2 is told now, and the introduction is over.
+        assert introduce(layout) == "3"
+
+    def test_keeps_a_key_when_somebody_cannot_be_told(
+        self, layout: Layout, told: Told, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        introduce(layout)
+        monkeypatch.setattr(restarting, "restart", _fail)
+        monkeypatch.setattr(preparation, "run_python", lambda *_: None)
+        with pytest.raises(StackError):
+            encryption_keys.drop(layout, "1", public=layout.place.home, say=silence)
+        assert set(layout.place.keyring().keys) == {"1", "2"}
+
     def test_forgets_one_that_nothing_is_left_on(
         self, layout: Layout, told: Told, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -120,6 +171,22 @@ class TestDrop:
         assert asked == [["-m", "scripts.rotate_encryption", "--unused", "1"]]
         assert set(layout.place.keyring().keys) == {"2"}
         assert told[-1] == ("api", ["2"], "2")
+
+
+def _interrupt_the_second_round(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Introduce key 2, and be killed before anybody was told to encrypt with it."""
+    restart = restarting.restart
+
+    def restart_or_die(layout: Layout, name: str, **words: Any) -> None:
+        if layout.place.keyring().active == "2":
+            raise KeyboardInterrupt
+        restart(layout, name, **words)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(restarting, "restart", restart_or_die)
+        with pytest.raises(KeyboardInterrupt):
+            introduce(layout)
+    assert layout.place.keyring().active == "2"
 
 
 def _fail(*_: object, **__: object) -> None:

@@ -85,6 +85,7 @@ WITHOUT_DATA: Final = {
 }
 MISSING_WORDS: Final = {
     "create-client": "Give NAME=",
+    "drop-encryption-key": "Give KEY=",
     "create-client NAME=x": "Give NAME=",
     "explain": "Give OFFER=",
     "forget-user": "Give EMAIL=",
@@ -356,6 +357,8 @@ class TestData:
         given = folder.make("clean-dev", f"DB_URL=postgresql://o:{odd}@h/d", "CONFIRM=d")
         said = f"-m scripts.clean_dev --confirm d [postgresql://o:{odd}@h/d|native]"
         assert given.called == [said]
+        dropped = folder.make("drop-encryption-key", f"KEY={odd}")
+        assert dropped.called == [f"-m scripts.stack drop-encryption-key {odd} [|]"]
 
     @pytest.mark.parametrize(("target", "complaint"), MISSING_WORDS.items(), ids=MISSING_WORDS)
     def test_a_missing_word_is_asked_for(
@@ -373,6 +376,10 @@ class TestTheRest:
         made = folder.make(*target.split())
         assert made.code == 0, made.complained
         assert [call for call in made.called if call.startswith(words)]
+
+    def test_a_key_that_is_inherited_is_not_dropped(self, folder: Folder) -> None:
+        made = folder.make("drop-encryption-key", "--environment-overrides", KEY="1")
+        assert (made.code, made.called) == (2, [])
 
     @pytest.mark.parametrize("target", ["status", "lint", "test", "seed-dev"])
     def test_fails_when_what_it_calls_fails(self, folder: Folder, port: int, target: str) -> None:

@@ -167,7 +167,8 @@ def entry_points() -> dict[str, list[str]]:
     modules = {
         f"{file.parent.name}.{file.stem}": file.read_text()
         for file in files
-        if "settings_or_exit()" in file.read_text() and "__main__" in file.read_text()
+        if re.search(r"settings_or_exit\(\)|\bserve\(", file.read_text())
+        and "__main__" in file.read_text()
     }
     return {name: [name] for name in modules} | ENTRY_POINTS
 

@@ -1,10 +1,8 @@
-"""Applications for a loan's prequalification, and the statuses they may move through."""
+"""Applications for a loan's prequalification, and where they may stand."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -24,24 +22,16 @@ class LoanType(StrEnum):
 
 
 class Status(StrEnum):
-    """Where an application stands."""
+    """
+    Where an application stands.
+
+    The rules decide what is pending; an officer, what is in review; the other two are final.
+    """
 
     PENDING = "PENDING"
     MANUAL_REVIEW = "MANUAL_REVIEW"
     PRE_APPROVED = "PRE_APPROVED"
     REJECTED = "REJECTED"
-
-
-ACTIVE: Final = frozenset({Status.PENDING, Status.MANUAL_REVIEW, Status.PRE_APPROVED})
-MOVES: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
-    {
-        Status.PENDING: frozenset({Status.PRE_APPROVED, Status.REJECTED, Status.MANUAL_REVIEW}),
-        Status.MANUAL_REVIEW: frozenset({Status.PRE_APPROVED, Status.REJECTED}),
-        Status.PRE_APPROVED: frozenset(),
-        Status.REJECTED: frozenset(),
-    }
-)
-assert set(MOVES) == set(Status)  # A new status cannot be forgotten here.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

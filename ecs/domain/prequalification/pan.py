@@ -57,7 +57,11 @@ def canonical(text: str) -> str | None:
 
 
 def without_pans(text: str) -> str:
-    """Return a text that may be repeated: whatever has a PAN's form in it is masked."""
+    """
+    Return a text that may be repeated: a word in it that has a PAN's form is masked.
+
+    The text grows no longer by it.
+    """
     spelled = unicodedata.normalize("NFKC", text)
     masked = _IN_TEXT.sub(lambda found: _MASK + found[0][-_SHOWN_CHARACTERS:].upper(), spelled)
-    return text if masked == spelled else masked
+    return text if masked == spelled else masked[: len(text)]

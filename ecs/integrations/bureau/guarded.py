@@ -6,12 +6,13 @@ when it comes back.
 """
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import structlog
 from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
+from purgatory.domain.model import CLOSED, OpenedState
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
@@ -61,6 +62,7 @@ class GuardedBureau:
         self._bureau = bureau
         self._guards = guards or Guards()
         self._turns = asyncio.Semaphore(self._guards.asks_at_once)
+        self._alone = asyncio.Lock()
         self._breakers = AsyncCircuitBreakerFactory(
             default_threshold=self._guards.failures_max,
             default_ttl=self._guards.open_seconds,
@@ -81,10 +83,18 @@ class GuardedBureau:
             raise BureauUnavailable(type(error).__name__) from None
 
     async def _ask(self, enquiry: CreditEnquiry) -> int:
-        async with (
-            await self._breakers.get_breaker(CIRCUIT),
-            asyncio.timeout(self._guards.ask_seconds),
-        ):
+        breaker = await self._breakers.get_breaker(CIRCUIT)
+        if breaker.context.state != CLOSED:
+            # One finds out whether it is back; the others hear of it.
+            async with self._alone:
+                if breaker.context.state != CLOSED:
+                    return await self._ask_through(breaker, enquiry)
+        return await self._ask_through(breaker, enquiry)
+
+    async def _ask_through(
+        self, breaker: AbstractAsyncContextManager[object], enquiry: CreditEnquiry
+    ) -> int:
+        async with breaker, asyncio.timeout(self._guards.ask_seconds):
             return await self._bureau.score(enquiry)
 
     def _trying(self) -> AsyncRetrying:

@@ -92,7 +92,7 @@ class DeadLetterBox:
         letters = iter(chosen)
         sent = 0
         # By windows: in each an id means one letter, and what is confirmed is told by ids.
-        for window in windows([_again(message) for message in chosen]):
+        for window in windows([self._again(message) for message in chosen]):
             of_id = dict(zip((message.message_id for message in window), letters, strict=False))
             sent += await self._send_window(hand, window, of_id)
         return sent
@@ -110,6 +110,15 @@ class DeadLetterBox:
         finally:
             await _remove(hand, [of_id[one] for one in gone])
         return len(gone)
+
+    def _again(self, message: DeliveredMessage) -> OutgoingMessage:
+        letter = _stored(message)
+        return OutgoingMessage(
+            message_id=letter.message_id,
+            body=letter.body,
+            app_id=letter.client,
+            content_type=self._stream.content_type,
+        )
 
     @asynccontextmanager
     async def _look(self) -> AsyncIterator["_Look"]:
@@ -205,11 +214,6 @@ async def _remove(hand: _Hand, chosen: Sequence[DeliveredMessage]) -> int:
     for message in chosen:
         await hand.remove(message)
     return len(chosen)
-
-
-def _again(message: DeliveredMessage) -> OutgoingMessage:
-    letter = _stored(message)
-    return OutgoingMessage(message_id=letter.message_id, body=letter.body, app_id=letter.client)
 
 
 def _stored(message: DeliveredMessage) -> StoredDeadLetter:

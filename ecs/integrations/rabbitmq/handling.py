@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from ecs.domain.streams import (
+    JSON,
     DeadLetter,
     Delivery,
     OutgoingMessage,
@@ -120,11 +121,12 @@ class Handling:
 
     def _message_of(self, left: Left) -> OutgoingMessage:
         if isinstance(left, DeadLetter):
-            return as_message(left)
+            return as_message(left, content_type=self.stream.content_type)
         return OutgoingMessage(
             message_id=lasting_id(left.delivery, stream=self.stream),
             body=left.delivery.body,
             app_id=_app_id(left.delivery.app_id or ""),
+            content_type=self.stream.content_type,
             headers={ATTEMPT_HEADER: left.delivery.attempt + 1},
         )
 
@@ -179,7 +181,7 @@ def unprocessable(delivery: Delivery, error: Exception, *, stream: Stream) -> De
     return dead_letter_of(delivery, stream=stream, code=UNPROCESSABLE, reason=reason)
 
 
-def as_message(letter: DeadLetter) -> OutgoingMessage:
+def as_message(letter: DeadLetter, *, content_type: str = JSON) -> OutgoingMessage:
     """Return a dead letter as what goes into the dead queue."""
     client = _writable(letter.client or "")
     headers: dict[str, str | int] = {
@@ -191,6 +193,7 @@ def as_message(letter: DeadLetter) -> OutgoingMessage:
         message_id=letter.message_id,
         body=letter.body,
         app_id=_app_id(client),
+        content_type=content_type,
         headers=headers,
     )
 

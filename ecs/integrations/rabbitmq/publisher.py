@@ -230,7 +230,7 @@ def _properties(message: OutgoingMessage, now: datetime) -> Basic.Properties:
         message_id=str(message.message_id),
         app_id=message.app_id,
         delivery_mode=PERSISTENT,
-        content_type="application/json",
+        content_type=message.content_type,
         timestamp=now,
         headers=headers,
     )

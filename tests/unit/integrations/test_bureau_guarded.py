@@ -180,6 +180,30 @@ class TestBreaker:
         assert await ask(bureau) == OPEN
         assert script.asked == 5 + 1, "one try was enough to know"
 
+    async def test_is_asked_about_one_alone_while_nobody_knows_whether_it_is_back(self) -> None:
+        script = Script(*FIVE_OUTAGES, nothing)
+        bureau = guarded(script)
+        await ask(bureau)
+        await ask(bureau)
+        await asyncio.sleep(0.2)
+        answers = await asyncio.gather(*(ask(bureau) for _ in range(50)))
+        assert script.asked == 5 + 1
+        assert script.at_once_max == 1
+        assert set(answers) == {OPEN}
+
+    async def test_is_asked_about_many_again_once_one_was_answered(self) -> None:
+        async def slowly() -> int:
+            await asyncio.sleep(0.01)
+            return 700
+
+        script = Script(*FIVE_OUTAGES, slowly)
+        bureau = guarded(script)
+        await ask(bureau)
+        await ask(bureau)
+        await asyncio.sleep(0.2)
+        assert await asyncio.gather(*(ask(bureau) for _ in range(50))) == [700] * 50
+        assert script.at_once_max > 10
+
     async def test_says_each_change_once(self) -> None:
         script = Script(*FIVE_OUTAGES, 700)
         bureau = guarded(script)

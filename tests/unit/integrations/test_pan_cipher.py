@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecs.domain.key_id import KEY_ID_CHARACTERS_MAX
 from ecs.domain.prequalification.pan import Pan
 from ecs.integrations.exceptions import CipherError, DecryptionFailed, UnknownKey
-from ecs.integrations.pan_cipher import KEY_ID_BYTES_MAX, NONCE_BYTES, VERSION, AesGcmPanCipher
+from ecs.integrations.pan_cipher import NONCE_BYTES, VERSION, AesGcmPanCipher
 
 KEYS: Final = {"1": bytes(range(32)), "2026-11": bytes(range(32, 64))}
 CIPHER: Final = AesGcmPanCipher(KEYS, "1")
@@ -18,6 +19,7 @@ PAN: Final = Pan("ABCPE1234F")
 ID: Final = UUID("01931f6e-0000-7000-8000-000000000001")
 CIPHERTEXT: Final = CIPHER.encrypt(PAN, application_id=ID)
 NONCES: Final = 100_000
+LONG_ID: Final = "k" * (KEY_ID_CHARACTERS_MAX + 1)
 PANS: Final = st.from_regex(r"[A-Z]{5}[0-9]{4}[A-Z]", fullmatch=True).map(Pan)
 POSITIONS: Final = st.integers(0, len(CIPHERTEXT) - 1)
 
@@ -97,9 +99,19 @@ class TestAesGcmPanCipher:
             (KEYS | {"3": b""}, "1"),
             ({"": KEYS["1"]}, ""),
             ({"é": KEYS["1"]}, "é"),
-            ({"k" * (KEY_ID_BYTES_MAX + 1): KEYS["1"]}, "k" * (KEY_ID_BYTES_MAX + 1)),
+            ({LONG_ID: KEYS["1"]}, LONG_ID),
+            ({"a\nb": KEYS["1"]}, "a\nb"),
         ],
-        ids=["empty", "active missing", "short key", "empty key", "no id", "no ASCII", "long id"],
+        ids=[
+            "empty",
+            "active missing",
+            "short key",
+            "empty key",
+            "no id",
+            "no ASCII",
+            "long id",
+            "two lines",
+        ],
     )
     def test_takes_no_ring_that_it_could_not_work_with(
         self, keyring: dict[str, bytes], active: str

@@ -78,5 +78,13 @@ class TestWithoutPans:
             f"/applications/{identifier}/status"
         )
 
+    @given(
+        words=st.lists(PANS | st.sampled_from(["\ufdfa", "\ufb03", "a"]) | st.text(), max_size=9)
+    )
+    def test_makes_no_text_longer(self, words: list[str]) -> None:
+        text = " ".join(words)
+
+        assert len(without_pans(text)) <= len(text)
+
     def test_leaves_a_text_without_one_as_it_was_written(self) -> None:
         assert without_pans("/\uff41\ufb01") == "/\uff41\ufb01"
