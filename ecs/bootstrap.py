@@ -58,7 +58,7 @@ from ecs.services.jobs_service import JobsService
 from ecs.services.maintenance_service import MaintenanceService
 from ecs.services.notifications_service import NotificationsService
 from ecs.services.outbox_service import OutboxService
-from ecs.services.ports import Bureau, Mailer, PanCipher, Probe
+from ecs.services.ports import Bureau, Mailer, PanCipher, Probe, Publisher
 from ecs.services.prequalification_decisions_service import PrequalificationDecisionsService
 from ecs.services.prequalification_service import PrequalificationService
 from ecs.services.readiness_service import ReadinessService
@@ -186,10 +186,7 @@ def _broker(settings: Settings) -> Broker:
 async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Application]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
-        publisher = RqPublisher(settings.redis_url, functions=JOB_FUNCTIONS)
-        stack.callback(publisher.close)
-        amqp = _amqp_publisher(settings)
-        stack.push_async_callback(amqp.close)
+        publishers = await stack.enter_async_context(_publishers(settings))
         passwords = PasswordHasher()
         stack.callback(passwords.close)
         ping_redis, redis = redis_probe(settings.redis_url)
@@ -204,12 +201,7 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
             auth=_auth(settings, unit_of_work, passwords),
             consents=ConsentsService(unit_of_work=unit_of_work, new_id=new_id),
             credit=_credit(settings, unit_of_work, calculator),
-            credit_reports=CreditReportsService(
-                unit_of_work=unit_of_work,
-                cipher=_cipher(settings),
-                bureau=_bureau(settings),
-                new_id=new_id,
-            ),
+            credit_reports=_credit_reports(settings, unit_of_work),
             emotions=EmotionsService(unit_of_work=unit_of_work, now=utc_now),
             encryption=EncryptionService(unit_of_work=unit_of_work, cipher=_cipher(settings)),
             jobs=JobsService(unit_of_work=unit_of_work),
@@ -217,7 +209,7 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
             notifications=notifications,
             outbox=OutboxService(
                 unit_of_work=unit_of_work,
-                publishers={"rq": publisher, "amqp": amqp},
+                publishers=publishers,
                 listener=OutboxListener(settings.db_url),
                 give_up={
                     OfferAccepted.kind: acceptance.give_up,
@@ -239,6 +231,16 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
         )
 
 
+@asynccontextmanager
+async def _publishers(settings: Settings) -> AsyncIterator[dict[str, Publisher]]:
+    async with AsyncExitStack() as stack:
+        rq = RqPublisher(settings.redis_url, functions=JOB_FUNCTIONS)
+        stack.callback(rq.close)
+        amqp = _amqp_publisher(settings)
+        stack.push_async_callback(amqp.close)
+        yield {"rq": rq, "amqp": amqp}
+
+
 def _mailer(settings: Settings) -> Mailer:
     if not settings.mail.smtp_url:
         return LogMailer()
@@ -257,6 +259,17 @@ def _prequalification(
         ),
         new_id=new_id,
         test_pans=settings.test_pans,
+    )
+
+
+def _credit_reports(
+    settings: Settings, unit_of_work: Callable[[], UnitOfWork]
+) -> CreditReportsService:
+    return CreditReportsService(
+        unit_of_work=unit_of_work,
+        cipher=_cipher(settings),
+        bureau=_bureau(settings),
+        new_id=new_id,
     )
 
 
