@@ -28,7 +28,7 @@ from rich.table import Table
 
 from scripts.stack import Stack
 
-PROMISED_RATE: Final = 100.0
+RATE: Final = 100.0
 PROMISED_DECIDED_SECONDS: Final = 5.0
 PROMISED_STATUS_SECONDS: Final = 0.5
 READS_A_SECOND: Final = 20.0
@@ -217,7 +217,7 @@ def report(measured: Measured, *, rate: float) -> Table:
     reached = len(measured.submitted) / measured.seconds
     slowest = max(measured.decided, default=float("inf"))
     status = quantile(measured.read, 0.95)
-    _line(table, "taken in, a second", PROMISED_RATE, reached, reached / PROMISED_RATE)
+    _line(table, "taken in, a second", rate, reached, reached / rate)
     within = sum(one <= PROMISED_DECIDED_SECONDS for one in measured.decided)
     asked = len(measured.submitted) + sum(measured.errors.values())
     table.add_row("decided within 5 s", "all", f"{within} of {asked}", f"{within / asked:.3f}")
@@ -251,8 +251,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rate", type=float, default=PROMISED_RATE)
-    parser.add_argument("--seconds", type=int, default=SECONDS, choices=range(5, 601))
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument(
+        "--seconds", type=int, default=SECONDS, choices=range(5, 601), metavar="5..600"
+    )
     arguments = parser.parse_args()
     console = Console()
     with Stack(throwaway=True, say=console.print) as stack:

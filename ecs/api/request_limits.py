@@ -7,6 +7,7 @@ trickles in byte by byte is one that only this process cuts: Nginx waits anew af
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,8 @@ from ecs.api.problem import render
 
 # A 408 leaves the rest of the body unread: this connection can carry no other request.
 CLOSE: Final = {"Connection": "close"}
+# Whoever is refused before his body was read may still send it, but not for long.
+DRAIN_SECONDS_MAX: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,14 @@ class RequestLimitsMiddleware:
         if status is not None:
             await render(problem_of_status(status), scope=scope)(scope, receive, send)
             return
-        await self.app(scope, _Arrival(receive, self.limits).receive, send)
+        arrival = _Arrival(receive, self.limits, comes=_has_body(scope))
+
+        async def send_behind_body(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await arrival.drain()
+            await send(message)
+
+        await self.app(scope, arrival.receive, send_behind_body)
 
     def _broken_by_head(self, scope: Scope) -> Iterator[int]:
         lines: list[tuple[bytes, bytes]] = scope["headers"]
@@ -71,9 +81,10 @@ class RequestLimitsMiddleware:
 class _Arrival:
     """The body of one request as it comes in."""
 
-    def __init__(self, receive: Receive, limits: RequestLimits) -> None:
+    def __init__(self, receive: Receive, limits: RequestLimits, *, comes: bool) -> None:
         self._receive = receive
         self._limits = limits
+        self._comes = comes
         self._seen_bytes = 0
         self._started_at: float | None = None
         self._complete = False
@@ -86,18 +97,36 @@ class _Arrival:
             async with asyncio.timeout_at(self._deadline()):
                 message = await self._receive()
         except TimeoutError:
+            self._comes = False
             raise HTTPException(status_code=408, headers=CLOSE) from None
         self._complete = not message.get("more_body", False)
         self._seen_bytes += len(message.get("body", b""))
         if self._seen_bytes > self._limits.body_bytes_max:
+            self._comes = False
             raise HTTPException(status_code=413)
         return message
+
+    async def drain(self) -> None:
+        """
+        Take in what nobody has read, if it comes soon, before the answer leaves.
+
+        Nginx passes an answer that overtakes its body on as one after which the connection stays,
+        and closes it: the client's next request would be lost.
+        """
+        with suppress(TimeoutError, HTTPException):
+            async with asyncio.timeout(DRAIN_SECONDS_MAX):
+                while self._comes and not self._complete:
+                    await self.receive()
 
     def _deadline(self) -> float:
         if self._started_at is None:
             self._started_at = asyncio.get_running_loop().time()
         earned_seconds = self._seen_bytes / self._limits.body_bytes_per_second_min
         return self._started_at + self._limits.body_seconds_max + earned_seconds
+
+
+def _has_body(scope: Scope) -> bool:
+    return _declared_bytes(scope) > 0 or "transfer-encoding" in Headers(scope=scope)
 
 
 def _declared_bytes(scope: Scope) -> int:

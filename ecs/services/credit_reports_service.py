@@ -111,12 +111,23 @@ class CreditReportsService:
             return Verdict.BUREAU_UNAVAILABLE
 
     def _decrypt(self, message: SubmissionNotice, wanted: ReportWanted) -> Pan:
-        """Return the PAN; by what is stored, when the message's key was retired meanwhile."""
-        application_id = message.application_id
+        """
+        Return the PAN, which the message and the row must agree on.
+
+        By what is stored alone, when the message's key was retired meanwhile.
+        """
+        stored = self.cipher.decrypt(wanted.pan_ciphertext, application_id=wanted.application_id)
+        if message.pan_ciphertext == wanted.pan_ciphertext:
+            return stored
         try:
-            return self.cipher.decrypt(message.pan_ciphertext, application_id=application_id)
+            sent = self.cipher.decrypt(
+                message.pan_ciphertext, application_id=message.application_id
+            )
         except UnknownKey:
-            return self.cipher.decrypt(wanted.pan_ciphertext, application_id=application_id)
+            return stored
+        if sent != stored:
+            raise DecryptionFailed("the message and the row hold two PANs")
+        return stored
 
     async def _store(self, scores: Mapping[SubmissionNotice, int], wanted: Wanted) -> None:
         """Remember the messages and store what is still wanted, with the event that says so."""

@@ -50,7 +50,7 @@ def drop(layout: Layout, key_id: str, *, public: Path, say: Say) -> None:
     """
     ring = layout.place.keyring()
     if key_id not in ring.keys:
-        raise StackError(f"There is no key {key_id}; there are {', '.join(ring.keys)}.")
+        raise StackError(f"There is no key {key_id}; the stack has: {', '.join(ring.keys)}.")
     if key_id == ring.active:
         raise StackError(f"Key {key_id} is the active one: make new-encryption-key first.")
     ring = _settle(layout, public=public, say=say)

@@ -261,6 +261,24 @@ async def test_every_answer_carries_the_safe_headers(ecs: Outside, door: str, pa
     assert not re.search(r"nginx/|uvicorn", answer.headers.get("server", ""))
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/v1/prequalification/applications", "/nowhere"], ids=["401", "404"]
+)
+async def test_a_refusal_ahead_of_the_body_leaves_the_connection_usable(
+    ecs: Outside, path: str
+) -> None:
+    reader, writer = await connected(ecs, "http")
+    for _ in range(30):
+        writer.write(post("Content-Length: 2", path=path))
+        await writer.drain()
+        await asyncio.sleep(0.01)  # The gap is the point: most clients send the body by itself.
+        writer.write(b"{}")
+        assert (await _read(reader)).status in {401, 404}
+        writer.write(_head("GET", "/health"))
+        assert (await _read(reader)).status == 200
+    writer.close()
+
+
 def get(path: str, *lines: str) -> bytes:
     return _head("GET", path, *lines, "Connection: close")
 

@@ -214,6 +214,29 @@ class TestUnusableMessages:
         ids = [message.application_id for message in (first, second, third)]
         assert [state.cibil_score for state in await states_of(owner, ids)] == [SCORE, None, SCORE]
 
+    async def test_whose_row_holds_another_applications_ciphertext_are_dead(
+        self, reports: CreditReportsService, submitted: Any, owner: Any
+    ) -> None:
+        first, second = [await submitted() for _ in range(2)]
+        await owner.execute(
+            "UPDATE prequalification_applications SET pan_ciphertext = CASE id WHEN $1 THEN"
+            " $3::bytea ELSE $4::bytea END WHERE id IN ($1, $2)",
+            *(first.application_id, second.application_id),
+            *(second.pan_ciphertext, first.pan_ciphertext),
+        )
+        assert await reports.report([first, second]) == {
+            first: Verdict.UNDECRYPTABLE,
+            second: Verdict.UNDECRYPTABLE,
+        }
+
+    async def test_whose_row_holds_another_pan_are_dead(
+        self, reports: CreditReportsService, submitted: Any, owner: Any
+    ) -> None:
+        message = await submitted()
+        other = CIPHER.encrypt(Pan("ABCPE9999F"), application_id=message.application_id)
+        await owner.execute("UPDATE prequalification_applications SET pan_ciphertext = $1", other)
+        assert await reports.report([message]) == {message: Verdict.UNDECRYPTABLE}
+
     async def test_that_is_dead_may_come_again_mended(
         self, reports: CreditReportsService, submitted: Any, owner: Any
     ) -> None:

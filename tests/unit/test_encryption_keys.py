@@ -116,7 +116,7 @@ class TestIntroduce:
 class TestDrop:
     @pytest.mark.parametrize(
         ("key_id", "complaint"),
-        [("7", "There is no key 7; there are 1, 2."), ("2", "Key 2 is the active one")],
+        [("7", "There is no key 7; the stack has: 1, 2."), ("2", "Key 2 is the active one")],
     )
     def test_refuses_a_key_that_is_not_there_or_encrypts(
         self, layout: Layout, told: Told, key_id: str, complaint: str

@@ -34,9 +34,13 @@ LOAN_MAX: Final = 1_000_000_000
 REASON_CHARACTERS_MAX: Final = 1000
 REVIEW_DECISIONS: Final = (Status.PRE_APPROVED, Status.REJECTED)
 _AMOUNT: Final = re.compile(r"(?:0|[1-9][0-9]{0,9})(?:\.[0-9]{1,2})?")
-# The usual spelling: blanks around it and full-width characters are taken too.
-_HOLDERS: Final = HOLDER_TYPES + HOLDER_TYPES.lower()
-PAN_PATTERN: Final = rf"^[A-Za-z]{{3}}[{_HOLDERS}][A-Za-z][0-9]{{4}}[A-Za-z]$"
+# The usual spelling: blanks around it and full-width characters are taken too. Test PANs may have
+# any fourth letter, so that the pattern does not say which.
+PAN_PATTERN: Final = "^[A-Za-z]{5}[0-9]{4}[A-Za-z]$"
+PAN_DESCRIPTION: Final = (
+    "A Permanent Account Number, in any case. Its fourth letter says whose it is, one of"
+    f" {', '.join(HOLDER_TYPES)}; only a deployment's test PANs have another."
+)
 
 
 def parse_amount(value: object, *, most: int) -> Money:
@@ -107,6 +111,7 @@ class ApplicationIn(Body):
             max_length=64,
             repr=False,
             examples=["ABCPE1234F"],
+            description=PAN_DESCRIPTION,
             json_schema_extra={"pattern": PAN_PATTERN},
         ),
         AfterValidator(_canonical_pan),
