@@ -14,11 +14,10 @@ from ecs.domain.events import DESTINATIONS, NotificationWritten, OfferAccepted
 from ecs.domain.period import Window
 from ecs.domain.streams import STREAMS, Stream
 from ecs.integrations.amqp_publisher import AmqpPublisher
-from ecs.integrations.audit_digests import HmacDigest
 from ecs.integrations.bureau.guarded import GuardedBureau
 from ecs.integrations.bureau.simulation import SimulatedBureau
 from ecs.integrations.client_secrets import ClientSecrets
-from ecs.integrations.hmacs import HmacBlindIndex, HmacFingerprint
+from ecs.integrations.hmacs import HmacBlindIndex, HmacDigest, HmacFingerprint
 from ecs.integrations.identifiers import new_id
 from ecs.integrations.mail.log_mailer import LogMailer
 from ecs.integrations.mail.smtp_mailer import SmtpMailer, SmtpServer
@@ -191,7 +190,7 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
         stack.callback(passwords.close)
         ping_redis, redis = redis_probe(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        calculator = _calculator()
+        calculator, cipher = _calculator(), _cipher(settings)
         unit_of_work = partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False))
         acceptance = AcceptanceService(unit_of_work=unit_of_work, new_id=new_id)
         notifications = NotificationsService(unit_of_work=unit_of_work, mailer=_mailer(settings))
@@ -201,9 +200,9 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
             auth=_auth(settings, unit_of_work, passwords),
             consents=ConsentsService(unit_of_work=unit_of_work, new_id=new_id),
             credit=_credit(settings, unit_of_work, calculator),
-            credit_reports=_credit_reports(settings, unit_of_work),
+            credit_reports=_credit_reports(settings, unit_of_work, cipher),
             emotions=EmotionsService(unit_of_work=unit_of_work, now=utc_now),
-            encryption=EncryptionService(unit_of_work=unit_of_work, cipher=_cipher(settings)),
+            encryption=EncryptionService(unit_of_work=unit_of_work, cipher=cipher),
             jobs=JobsService(unit_of_work=unit_of_work),
             maintenance=MaintenanceService(unit_of_work=unit_of_work, new_id=new_id),
             notifications=notifications,
@@ -216,7 +215,7 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
                     NotificationWritten.kind: notifications.give_up,
                 },
             ),
-            prequalification=_prequalification(settings, unit_of_work),
+            prequalification=_prequalification(settings, unit_of_work, cipher),
             prequalification_decisions=PrequalificationDecisionsService(unit_of_work=unit_of_work),
             readiness=_readiness(settings, engine, ping_redis),
             replays=ReplayService(
@@ -248,11 +247,11 @@ def _mailer(settings: Settings) -> Mailer:
 
 
 def _prequalification(
-    settings: Settings, unit_of_work: Callable[[], UnitOfWork]
+    settings: Settings, unit_of_work: Callable[[], UnitOfWork], cipher: PanCipher
 ) -> PrequalificationService:
     return PrequalificationService(
         unit_of_work=unit_of_work,
-        cipher=_cipher(settings),
+        cipher=cipher,
         blind_index=HmacBlindIndex(settings.blind_index_key.get_secret_value()),
         idempotency=Idempotency(
             fingerprint=HmacFingerprint(settings.idempotency_key.get_secret_value())
@@ -263,11 +262,11 @@ def _prequalification(
 
 
 def _credit_reports(
-    settings: Settings, unit_of_work: Callable[[], UnitOfWork]
+    settings: Settings, unit_of_work: Callable[[], UnitOfWork], cipher: PanCipher
 ) -> CreditReportsService:
     return CreditReportsService(
         unit_of_work=unit_of_work,
-        cipher=_cipher(settings),
+        cipher=cipher,
         bureau=_bureau(settings),
         new_id=new_id,
     )

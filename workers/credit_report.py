@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from ecs.bootstrap import Application
-from ecs.domain.streams import CREDIT_REPORTS, Delivery
+from ecs.domain.streams import CREDIT_REPORTS, Delivery, Left
 from ecs.wire.prequalification import read_submission_notice
-from workers.prequalification import Left, handle, serve
+from workers.prequalification import handle, serve
 
 SERVICE: Final = "credit-report"
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from ecs.bootstrap import Application
-from ecs.domain.streams import DECISIONS, Delivery
+from ecs.domain.streams import DECISIONS, Delivery, Left
 from ecs.wire.prequalification import read_report_notice
-from workers.prequalification import Left, handle, serve
+from workers.prequalification import handle, serve
 
 SERVICE: Final = "decision"
 

@@ -9,7 +9,7 @@ import structlog
 from ecs.bootstrap import PROMPT, Application, application, stream_consumer
 from ecs.config import settings_or_exit
 from ecs.domain.prequalification.pipeline import PASSING, ReportNotice, SubmissionNotice, Verdict
-from ecs.domain.streams import DeadLetter, Delivery, Postponed, Stream, dead_letter_of
+from ecs.domain.streams import Delivery, Left, Postponed, Stream, dead_letter_of
 from ecs.log import configure_logging
 from ecs.wire.domain_events import NotAnEvent
 from ecs.wire.prequalification import EXPLANATIONS
@@ -19,9 +19,6 @@ from workers.streams import can_work, consume
 log = structlog.get_logger(__name__)
 
 Message = TypeVar("Message", SubmissionNotice, ReportNotice)
-
-Left = DeadLetter | Postponed
-"""What of a batch is not done with."""
 
 CONNECTIONS: Final = 3
 TOLD: Final = "prequalification.message-left"

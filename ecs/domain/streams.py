@@ -36,10 +36,14 @@ class Stream:
     is_ours: bool = False
 
     @property
+    def pauses_seconds(self) -> tuple[int, ...]:
+        """Return each pause once, the shortest first: there is a queue for it."""
+        return tuple(sorted(set(self.retry_seconds)))
+
+    @property
     def queues(self) -> tuple[str, ...]:
         """Return the names of all its queues."""
-        pauses = sorted(set(self.retry_seconds))
-        return (self.queue, self.dead_queue, *(self.retry_queue(seconds) for seconds in pauses))
+        return (self.queue, self.dead_queue, *map(self.retry_queue, self.pauses_seconds))
 
     @property
     def content_type(self) -> str:
@@ -115,6 +119,10 @@ class DeadLetter:
     code: str
     reason: str
     client: str | None
+
+
+Left = DeadLetter | Postponed
+"""What of a batch is not done with: it is dead, or it comes again after a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

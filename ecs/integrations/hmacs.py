@@ -36,6 +36,17 @@ class HmacFingerprint:
         return _hmac(self.key, b"".join(_measured(part) for part in parts))
 
 
+@dataclass(frozen=True, slots=True)
+class HmacDigest:
+    """Digests the audit: who cannot read the key cannot forge a seal."""
+
+    key: str = field(repr=False)
+
+    def __call__(self, data: bytes) -> bytes:
+        """Return 32 bytes: the HMAC-SHA-256 of ``data``."""
+        return _hmac(self.key, data)
+
+
 def _hmac(key: str, data: bytes) -> bytes:
     return hmac.digest(key.encode(errors="surrogateescape"), data, hashlib.sha256)
 

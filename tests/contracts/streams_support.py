@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
@@ -15,6 +16,7 @@ from ecs.integrations.rabbitmq.consumer import Pace, StreamConsumer
 from ecs.integrations.rabbitmq.handling import CanWork, Handle, Handling
 from ecs.integrations.rabbitmq.intake import BatchLimits
 from ecs.integrations.rabbitmq.publisher import StreamPublisher
+from tests.amqp import amqp_channel
 
 PATIENCE_SECONDS: Final = 15.0
 QUICK: Final = BatchLimits(seconds_max=0.02)
@@ -90,6 +92,22 @@ class Recorder:
         """Wait until the handler has seen enough."""
         async with asyncio.timeout(PATIENCE_SECONDS), self._more:
             await self._more.wait_for(lambda: bool(self.tried) and condition(self))
+
+
+@asynccontextmanager
+async def copied(stream: Stream, rabbitmq: RabbitSettings) -> AsyncIterator[Stream]:
+    """The stream under another name, as this test's own, with short pauses."""
+    name = f"test.{uuid4().hex}"
+    copy = replace(
+        stream, exchange=name, queue=f"{name}.q", dead_queue=f"{name}.dead", retry_seconds=(1, 1)
+    )
+    async with publishing(broker_of(rabbitmq)) as publisher:
+        await publisher.declare(copy)
+    yield copy
+    with amqp_channel(rabbitmq) as channel:
+        for queue in copy.queues:
+            channel.queue_delete(queue)
+        channel.exchange_delete(copy.exchange)
 
 
 def a_consumer(

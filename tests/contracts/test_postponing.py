@@ -11,16 +11,17 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from ecs.config import RabbitSettings
-from ecs.domain.streams import Delivery, OutgoingMessage, Postponed, Stream
+from ecs.domain.streams import CREDIT_REPORTS, Delivery, OutgoingMessage, Postponed, Stream
 from ecs.integrations.exceptions import TopologyMismatch
 from ecs.integrations.rabbitmq.connection import Broker
 from ecs.integrations.rabbitmq.dead_letters import DeadLetterBox
 from ecs.integrations.rabbitmq.topology import DELIVERIES_MAX
-from tests.amqp import Taken, amqp_channel, send, take_all, waiting
+from tests.amqp import Taken, send, take_all, waiting
 from tests.contracts.streams_support import (
     Recorder,
     a_consumer,
     broker_of,
+    copied,
     publishing,
     running,
     until,
@@ -33,22 +34,8 @@ CODE: Final = "bureau_unavailable"
 @pytest.fixture
 async def patient(rabbitmq: RabbitSettings) -> AsyncIterator[Stream]:
     """A stream of ours on which a message may be postponed twice, for a second each time."""
-    name = f"test.{uuid4().hex}"
-    stream = Stream(
-        exchange=name,
-        routing_key="event",
-        queue=f"{name}.events",
-        dead_queue=f"{name}.dead",
-        retry_seconds=(1, 1),
-        is_ours=True,
-    )
-    async with publishing(broker_of(rabbitmq)) as publisher:
-        await publisher.declare(stream)
-    yield stream
-    with amqp_channel(rabbitmq) as channel:
-        for queue in stream.queues:
-            channel.queue_delete(queue)
-        channel.exchange_delete(stream.exchange)
+    async with copied(CREDIT_REPORTS, rabbitmq) as stream:
+        yield stream
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,9 +20,16 @@ from ecs.integrations.amqp_publisher import AmqpPublisher
 from ecs.integrations.bureau.guarded import GuardedBureau
 from ecs.integrations.bureau.simulation import SimulatedBureau
 from ecs.integrations.rabbitmq.connection import Broker
-from tests.amqp import amqp_channel, send, take_all, waiting
+from tests.amqp import send, take_all, waiting
 from tests.builders import Database, a_user, connected, settings_for
-from tests.contracts.streams_support import a_consumer, broker_of, publishing, running, until
+from tests.contracts.streams_support import (
+    a_consumer,
+    broker_of,
+    copied,
+    publishing,
+    running,
+    until,
+)
 from tests.integration.pipeline_support import an_application, reports_of, state_of
 from workers.credit_report import report
 from workers.decision import decide
@@ -34,22 +40,6 @@ FIXED_SCORE: Final = 790
 MESSAGES_MAX: Final = 200
 
 
-@asynccontextmanager
-async def copied(stream: Stream, broker: Broker, rabbitmq: RabbitSettings) -> AsyncIterator[Stream]:
-    """The stream under another name, as this test's own, with short pauses."""
-    name = f"test.{uuid4().hex}"
-    copy = replace(
-        stream, exchange=name, queue=f"{name}.q", dead_queue=f"{name}.dead", retry_seconds=(1, 1)
-    )
-    async with publishing(broker) as publisher:
-        await publisher.declare(copy)
-    yield copy
-    with amqp_channel(rabbitmq) as channel:
-        for queue in copy.queues:
-            channel.queue_delete(queue)
-        channel.exchange_delete(copy.exchange)
-
-
 @pytest.fixture
 def to(rabbitmq: RabbitSettings) -> Broker:
     return broker_of(rabbitmq)
@@ -57,13 +47,13 @@ def to(rabbitmq: RabbitSettings) -> Broker:
 
 @pytest.fixture
 async def submissions(to: Broker, rabbitmq: RabbitSettings) -> AsyncIterator[Stream]:
-    async with copied(CREDIT_REPORTS, to, rabbitmq) as stream:
+    async with copied(CREDIT_REPORTS, rabbitmq) as stream:
         yield stream
 
 
 @pytest.fixture
 async def notices(to: Broker, rabbitmq: RabbitSettings) -> AsyncIterator[Stream]:
-    async with copied(DECISIONS, to, rabbitmq) as stream:
+    async with copied(DECISIONS, rabbitmq) as stream:
         yield stream
 
 

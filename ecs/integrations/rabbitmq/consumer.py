@@ -18,11 +18,11 @@ import structlog
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp.commands import Basic
 
-from ecs.domain.streams import DeadLetter, Delivery, Postponed, Stream
+from ecs.domain.streams import DeadLetter, Delivery, Left, Postponed, Stream
 from ecs.integrations.exceptions import DestinationUnavailable
 from ecs.integrations.rabbitmq import topology
 from ecs.integrations.rabbitmq.connection import Broker, Link, ask, tag_of
-from ecs.integrations.rabbitmq.handling import ATTEMPT_HEADER, Handling, Left
+from ecs.integrations.rabbitmq.handling import ATTEMPT_HEADER, Handling
 from ecs.integrations.rabbitmq.intake import BatchLimits, Intake
 
 log = structlog.get_logger(__name__)

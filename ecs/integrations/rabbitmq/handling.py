@@ -13,6 +13,7 @@ from ecs.domain.streams import (
     JSON,
     DeadLetter,
     Delivery,
+    Left,
     OutgoingMessage,
     Postponed,
     Stream,
@@ -41,9 +42,6 @@ REASON_HEADER: Final = "x-ecs-reason"
 CLIENT_HEADER: Final = "x-ecs-client"
 ATTEMPT_HEADER: Final = "x-ecs-attempt"
 UNPROCESSABLE: Final = "unprocessable"
-
-Left = DeadLetter | Postponed
-"""What of a batch is not done with: it is dead, or it comes again after a pause."""
 
 Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[Left]]]
 """Does what the messages ask for, commits, and returns what it could not use, or not yet."""

@@ -32,7 +32,7 @@ async def declare(link: Link, stream: Stream) -> None:
         (stream.queue, queue_arguments(stream)),
         *(
             (stream.retry_queue(seconds), retry_queue_arguments(stream, seconds))
-            for seconds in sorted(set(stream.retry_seconds))
+            for seconds in stream.pauses_seconds
         ),
     ):
         work = channel.queue_declare(queue, durable=True, arguments=arguments)
