@@ -13,6 +13,7 @@ from ecs.config import Settings
 from ecs.domain.events import DESTINATIONS, NotificationWritten, OfferAccepted
 from ecs.domain.period import Window
 from ecs.domain.streams import STREAMS, Stream
+from ecs.domain.telemetry import UNMEASURED, Measures
 from ecs.integrations.amqp_publisher import AmqpPublisher
 from ecs.integrations.bureau.guarded import GuardedBureau
 from ecs.integrations.bureau.simulation import SimulatedBureau
@@ -40,6 +41,7 @@ from ecs.repositories.database import (
     job_engine,
     open_kept_connections,
     request_engine,
+    watch_pool,
 )
 from ecs.repositories.exceptions import DatabaseError
 from ecs.repositories.outbox_listener import OutboxListener
@@ -47,6 +49,7 @@ from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.acceptance_service import AcceptanceService
 from ecs.services.audit_service import AuditService
 from ecs.services.auth_service import AuthService
+from ecs.services.backlog_service import BacklogService
 from ecs.services.consents_service import ConsentsService
 from ecs.services.credit_reports_service import CreditReportsService
 from ecs.services.credit_service import CreditOfferCalculator, CreditService
@@ -63,6 +66,7 @@ from ecs.services.prequalification_service import PrequalificationService
 from ecs.services.readiness_service import ReadinessService
 from ecs.services.replay_service import ReplayService
 from ecs.services.transactions_service import TransactionsService
+from ecs.telemetry import UNWATCHED, Telemetry
 
 JOB_FUNCTIONS: Final = {
     OfferAccepted.kind: "workers.jobs.credit.open_account",
@@ -81,6 +85,7 @@ class Application:
     acceptance: AcceptanceService
     audit: AuditService
     auth: AuthService
+    backlog: BacklogService
     consents: ConsentsService
     credit: CreditService
     credit_reports: CreditReportsService
@@ -99,19 +104,27 @@ class Application:
 
 @asynccontextmanager
 async def application(
-    settings: Settings, *, name: str, connections: int = REQUEST_CONNECTIONS
+    settings: Settings,
+    *,
+    name: str,
+    connections: int = REQUEST_CONNECTIONS,
+    telemetry: Telemetry = UNWATCHED,
 ) -> AsyncIterator[Application]:
     """Build the application of a serving process, and take it apart again."""
     engine = request_engine(settings.db_url, name=f"ecs-{name}", connections=connections)
-    async with _assembled(settings, engine) as ecs:
+    watch_pool(engine, telemetry.measures)
+    async with _assembled(settings, engine, telemetry) as ecs:
         await open_kept_connections(engine)
         yield ecs
 
 
 @asynccontextmanager
-async def job_application(settings: Settings) -> AsyncIterator[Application]:
+async def job_application(
+    settings: Settings, telemetry: Telemetry = UNWATCHED
+) -> AsyncIterator[Application]:
     """Build the application for one job: connections live only as long as the job's loop."""
-    async with _assembled(settings, job_engine(settings.db_url, name="ecs-job")) as ecs:
+    engine = job_engine(settings.db_url, name="ecs-job")
+    async with _assembled(settings, engine, telemetry) as ecs:
         yield ecs
 
 
@@ -119,7 +132,7 @@ async def job_application(settings: Settings) -> AsyncIterator[Application]:
 async def owner_application(settings: Settings) -> AsyncIterator[Application]:
     """Build the application for an operator's command, with the owner's rights."""
     url = settings.db_owner_url or settings.db_url
-    async with _assembled(settings, job_engine(url, name="ecs-owner")) as ecs:
+    async with _assembled(settings, job_engine(url, name="ecs-owner"), UNWATCHED) as ecs:
         yield ecs
 
 
@@ -135,6 +148,7 @@ def stream_consumer(
     handle: Handle,
     can_work: CanWork,
     pace: Pace = PLENTY,
+    measures: Measures = UNMEASURED,
 ) -> StreamConsumer:
     """Return what gives a stream's messages to ``handle``; a failing database makes it wait."""
     handling = Handling(
@@ -150,6 +164,7 @@ def stream_consumer(
         stream=stream,
         handling=handling,
         pace=pace,
+        measures=measures,
     )
 
 
@@ -182,7 +197,11 @@ def _broker(settings: Settings) -> Broker:
 
 
 @asynccontextmanager
-async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Application]:
+async def _assembled(
+    settings: Settings, engine: AsyncEngine, telemetry: Telemetry
+) -> AsyncIterator[Application]:
+    telemetry.instrument(engine)
+    measures = telemetry.measures
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         publishers = await stack.enter_async_context(_publishers(settings))
@@ -191,17 +210,21 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
         ping_redis, redis = redis_probe(settings.redis_url)
         stack.push_async_callback(redis.aclose)
         calculator, cipher = _calculator(), _cipher(settings)
-        unit_of_work = partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False))
-        acceptance = AcceptanceService(unit_of_work=unit_of_work, new_id=new_id)
-        notifications = NotificationsService(unit_of_work=unit_of_work, mailer=_mailer(settings))
+        sessions = async_sessionmaker(engine, expire_on_commit=False)
+        unit_of_work = partial(UnitOfWork, sessions, trace_parent=telemetry.traces.parent)
+        acceptance = AcceptanceService(unit_of_work=unit_of_work, new_id=new_id, measures=measures)
+        notifications = NotificationsService(
+            unit_of_work=unit_of_work, mailer=_mailer(settings), measures=measures
+        )
         yield Application(
             acceptance=acceptance,
             audit=_audit(settings, unit_of_work),
             auth=_auth(settings, unit_of_work, passwords),
-            consents=ConsentsService(unit_of_work=unit_of_work, new_id=new_id),
-            credit=_credit(settings, unit_of_work, calculator),
-            credit_reports=_credit_reports(settings, unit_of_work, cipher),
-            emotions=EmotionsService(unit_of_work=unit_of_work, now=utc_now),
+            backlog=BacklogService(unit_of_work=unit_of_work, measures=measures),
+            consents=ConsentsService(unit_of_work=unit_of_work, new_id=new_id, measures=measures),
+            credit=_credit(settings, unit_of_work, calculator, measures),
+            credit_reports=_credit_reports(settings, unit_of_work, cipher, measures),
+            emotions=EmotionsService(unit_of_work=unit_of_work, now=utc_now, measures=measures),
             encryption=EncryptionService(unit_of_work=unit_of_work, cipher=cipher),
             jobs=JobsService(unit_of_work=unit_of_work),
             maintenance=MaintenanceService(unit_of_work=unit_of_work, new_id=new_id),
@@ -214,9 +237,13 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
                     OfferAccepted.kind: acceptance.give_up,
                     NotificationWritten.kind: notifications.give_up,
                 },
+                measures=measures,
+                traces=telemetry.traces,
             ),
-            prequalification=_prequalification(settings, unit_of_work, cipher),
-            prequalification_decisions=PrequalificationDecisionsService(unit_of_work=unit_of_work),
+            prequalification=_prequalification(settings, unit_of_work, cipher, measures),
+            prequalification_decisions=PrequalificationDecisionsService(
+                unit_of_work=unit_of_work, measures=measures
+            ),
             readiness=_readiness(settings, engine, ping_redis),
             replays=ReplayService(
                 unit_of_work=unit_of_work, decide=calculator.decide, policy=calculator.policy
@@ -225,6 +252,7 @@ async def _assembled(settings: Settings, engine: AsyncEngine) -> AsyncIterator[A
                 unit_of_work=unit_of_work,
                 now=utc_now,
                 new_id=new_id,
+                measures=measures,
                 currency=settings.credit.currency,
             ),
         )
@@ -247,10 +275,14 @@ def _mailer(settings: Settings) -> Mailer:
 
 
 def _prequalification(
-    settings: Settings, unit_of_work: Callable[[], UnitOfWork], cipher: PanCipher
+    settings: Settings,
+    unit_of_work: Callable[[], UnitOfWork],
+    cipher: PanCipher,
+    measures: Measures,
 ) -> PrequalificationService:
     return PrequalificationService(
         unit_of_work=unit_of_work,
+        measures=measures,
         cipher=cipher,
         blind_index=HmacBlindIndex(settings.blind_index_key.get_secret_value()),
         idempotency=Idempotency(
@@ -262,10 +294,14 @@ def _prequalification(
 
 
 def _credit_reports(
-    settings: Settings, unit_of_work: Callable[[], UnitOfWork], cipher: PanCipher
+    settings: Settings,
+    unit_of_work: Callable[[], UnitOfWork],
+    cipher: PanCipher,
+    measures: Measures,
 ) -> CreditReportsService:
     return CreditReportsService(
         unit_of_work=unit_of_work,
+        measures=measures,
         cipher=cipher,
         bureau=_bureau(settings),
         new_id=new_id,
@@ -312,10 +348,14 @@ def _calculator() -> CreditOfferCalculator:
 
 
 def _credit(
-    settings: Settings, unit_of_work: Callable[[], UnitOfWork], calculator: CreditOfferCalculator
+    settings: Settings,
+    unit_of_work: Callable[[], UnitOfWork],
+    calculator: CreditOfferCalculator,
+    measures: Measures,
 ) -> CreditService:
     return CreditService(
         unit_of_work=unit_of_work,
+        measures=measures,
         calculator=calculator,
         new_id=new_id,
         money_window=Window(

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ecs.setting_types import (
     MAKE_ONE,
+    CollectorUrl,
     DatabaseUrl,
     Debug,
     Key,
@@ -23,6 +24,7 @@ from ecs.setting_types import (
     Password,
     RedisUrl,
     Rule,
+    SentryDsn,
     Simulated,
     SmtpUrl,
     TestPans,
@@ -134,6 +136,25 @@ class MailSettings(BaseSettings):
     mail_from: MailAddress = "Empathic Credit <no-reply@ecs.localhost>"
 
 
+class MetricsSettings(BaseSettings):
+    """Whether anything is measured, and where a worker shows it; the API does on its own port."""
+
+    model_config = SettingsConfigDict(env_prefix="METRICS_", frozen=True)
+
+    enabled: Annotated[bool, Rule(must="true or false")] = True
+    host: Name = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+
+
+class TelemetrySettings(BaseSettings):
+    """Who is told of errors and of traces, if anybody."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    sentry_dsn: SentryDsn = Field(default="", repr=False)
+    otel_exporter_otlp_endpoint: CollectorUrl = ""
+
+
 class Settings(BaseSettings):
     """
     Everything that differs between two deployments.
@@ -162,6 +183,8 @@ class Settings(BaseSettings):
     encryption: Annotated[EncryptionSettings, NoDecode] = Field(default_factory=EncryptionSettings)
     bureau: Annotated[BureauSettings, NoDecode] = Field(default_factory=BureauSettings)
     mail: Annotated[MailSettings, NoDecode] = Field(default_factory=MailSettings)
+    metrics: Annotated[MetricsSettings, NoDecode] = Field(default_factory=MetricsSettings)
+    telemetry: Annotated[TelemetrySettings, NoDecode] = Field(default_factory=TelemetrySettings)
 
     @property
     def development(self) -> bool:

@@ -2,22 +2,23 @@
 
 import logging
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
-SHARED: list[structlog.types.Processor] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.processors.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.StackInfoRenderer(),
-    structlog.processors.format_exc_info,
-]
+Hear = Callable[[Mapping[str, Any]], None]
 
 
-def configure_logging(*, level: str, service: str) -> None:
-    """Send everything this process logs to standard output, marked with ``service``."""
+def configure_logging(*, level: str, service: str, hear: Hear = lambda _: None) -> None:
+    """
+    Send everything this process logs to standard output, marked with ``service``.
+
+    ``hear`` is given each line before it is written, with the exception itself if there is one.
+    """
+    shared = _processors(hear)
     structlog.configure(
-        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -31,7 +32,7 @@ def configure_logging(*, level: str, service: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*SHARED, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 name_service,
@@ -52,3 +53,18 @@ def configure_logging(*, level: str, service: str) -> None:
         logger = logging.getLogger(own_handlers)
         logger.handlers[:] = []
         logger.propagate = True
+
+
+def _processors(hear: Hear) -> list[structlog.types.Processor]:
+    def tell(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        hear(event)
+        return event
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        tell,
+        structlog.processors.format_exc_info,
+    ]

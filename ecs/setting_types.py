@@ -193,6 +193,24 @@ def _refuse_careless_login(parts: SplitResult) -> None:
     _refuse_password(parts, _refuse_known)
 
 
+def _sentry_dsn(dsn: str) -> str:
+    if not dsn:
+        return dsn
+    parts = _split(dsn, schemes=("http", "https"))
+    if not parts.username or not parts.path.strip("/"):
+        raise PydanticCustomError("url", "it names no key, or no project")
+    return dsn
+
+
+def _collector_url(url: str) -> str:
+    if not url:
+        return url
+    parts = _split(url, schemes=("http", "https"))
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
+        raise PydanticCustomError("url", "it is more than a scheme, a host and a port")
+    return url
+
+
 def _mail_address(sender: str) -> str:
     try:
         sender_address(sender)
@@ -345,6 +363,22 @@ MailAddress = Annotated[
     str,
     AfterValidator(_mail_address),
     Rule(must="an ASCII address, alone or in <> behind a short name"),
+]
+SentryDsn = Annotated[
+    str,
+    AfterValidator(_sentry_dsn),
+    Rule(
+        must="empty, which reports no errors, or a project's DSN: https://<key>@<host>/<project>",
+        example="https://<key>@sentry.example.com/1",
+    ),
+]
+CollectorUrl = Annotated[
+    str,
+    AfterValidator(_collector_url),
+    Rule(
+        must="empty, which traces nothing, or a collector's URL for OTLP over HTTP, without a path",
+        example="http://127.0.0.1:4318",
+    ),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=200), Rule(must="1 to 200 characters")]
 Debug = Annotated[bool, AfterValidator(_debug), Rule(must="true or false, and false in production")]

@@ -41,6 +41,7 @@ STANDING_CONNECTIONS: Final = {
     "credit-report": "5672",
     "decision": "5672",
     "audit-sealer": "5432",
+    "backlog": "5432",
     "rq-accounts": "6379",
     "rq-mail": "6379",
     "rq-periodic": "6379",
@@ -55,6 +56,7 @@ GRACE_SECONDS_MIN: Final = {
     "credit-report": 20,
     "decision": 20,
     "audit-sealer": 10,
+    "backlog": 10,
     "rq-accounts": 31,
     "rq-mail": 151,
     "rq-periodic": 61,
@@ -93,7 +95,7 @@ def example() -> dict[str, str]:
 def native_programs(home: Path) -> dict[str, Program]:
     """The programs of the native stack, on made-up ports."""
     ports = {name: 20_000 + offset for offset, name in enumerate(NAMES)}
-    ports |= {"tools-first": 20_012, "tools-last": 20_015}
+    ports |= {"tools-first": 20_028, "tools-last": 20_031}
     return all_programs(Layout(place=Place(home=home, throwaway=True), ports=ports))
 
 

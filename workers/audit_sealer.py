@@ -6,14 +6,14 @@ from typing import Final
 import structlog
 
 from ecs.bootstrap import Application, application
-from ecs.config import settings_or_exit
 from ecs.domain.audit import Candidate
-from ecs.log import configure_logging
 from ecs.services.exceptions import RepositoryError
-from workers.runtime import stop_event
+from workers.runtime import start, stop_event
 
 log = structlog.get_logger(__name__)
 
+SERVICE: Final = "audit-sealer"
+CONNECTIONS: Final = 2
 ROUND_SECONDS: Final = 1.0
 
 
@@ -60,9 +60,10 @@ async def run(ecs: Application) -> None:
 
 async def main() -> None:
     """Build the application and seal."""
-    settings = settings_or_exit()
-    configure_logging(level=settings.log_level, service="audit-sealer")
-    async with application(settings, name="audit-sealer", connections=2) as ecs:
+    settings, telemetry = start(SERVICE)
+    async with application(
+        settings, name=SERVICE, connections=CONNECTIONS, telemetry=telemetry
+    ) as ecs:
         await run(ecs)
 
 

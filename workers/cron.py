@@ -9,10 +9,8 @@ from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
-from ecs.config import settings_or_exit
-from ecs.log import configure_logging
 from workers.jobs import credit, emotions, outbox
-from workers.runtime import redis_required
+from workers.runtime import redis_required, start
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +52,7 @@ def make_scheduler(connection: Redis) -> CronScheduler:
 
 def main() -> None:
     """Run until told to stop."""
-    settings = settings_or_exit()
-    configure_logging(level=settings.log_level, service="cron")
+    settings, _ = start("cron")
     scheduler = make_scheduler(Redis.from_url(settings.redis_url))
     log.info("cron.started", jobs=[job.func_name for job in scheduler.get_jobs()])
     with redis_required():

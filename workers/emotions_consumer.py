@@ -9,15 +9,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from ecs.bootstrap import Application, application, stream_consumer
-from ecs.config import settings_or_exit
 from ecs.domain.emotions.events import Verdict
 from ecs.domain.streams import EMOTIONS, DeadLetter, Delivery, letter_id
-from ecs.log import configure_logging
 from ecs.wire.emotions import EXPLANATIONS, EmotionalEventIn, read_message
 from ecs.wire.forms import parse_uuid
 from ecs.wire.ingestion import INVALID_FIELD, ReadItems
 from ecs.wire.strict_json import NotStrictJson
-from workers.runtime import stop_event
+from workers.runtime import start, stop_event
 from workers.streams import can_work, consume
 
 SERVICE: Final = "emotions-consumer"
@@ -65,8 +63,8 @@ async def ingest(ecs: Application, deliveries: Sequence[Delivery]) -> list[DeadL
             else:
                 readable.append(item)
         await asyncio.sleep(0)  # Reading much must not silence the connection's heartbeat.
-    for start in range(0, len(readable), TRANSACTION_EVENTS_MAX):
-        dead += await _store(ecs, readable[start : start + TRANSACTION_EVENTS_MAX])
+    for first in range(0, len(readable), TRANSACTION_EVENTS_MAX):
+        dead += await _store(ecs, readable[first : first + TRANSACTION_EVENTS_MAX])
     return dead
 
 
@@ -120,14 +118,16 @@ def _client_id(delivery: Delivery) -> UUID | None:
 
 async def main() -> None:
     """Take events until told to stop; what was taken by then is finished first."""
-    settings = settings_or_exit()
-    configure_logging(level=settings.log_level, service=SERVICE)
-    async with application(settings, name=SERVICE, connections=CONNECTIONS) as ecs:
+    settings, telemetry = start(SERVICE)
+    async with application(
+        settings, name=SERVICE, connections=CONNECTIONS, telemetry=telemetry
+    ) as ecs:
         consumer = stream_consumer(
             settings,
             stream=EMOTIONS,
             handle=partial(ingest, ecs),
             can_work=partial(can_work, ecs),
+            measures=telemetry.measures,
         )
         await consume(consumer, stop_event())
 

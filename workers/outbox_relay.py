@@ -6,17 +6,16 @@ from typing import Final
 import structlog
 
 from ecs.bootstrap import Application, application
-from ecs.config import settings_or_exit
 from ecs.domain.events import DESTINATIONS
-from ecs.log import configure_logging
 from ecs.services.exceptions import DestinationUnavailable, RepositoryError, TopologyMismatch
 from ecs.services.outbox_service import BATCH_MAX
-from workers.runtime import stop_event
+from workers.runtime import start, stop_event
 
 log = structlog.get_logger(__name__)
 
 # One for each destination, and one for the sweeper.
 CONNECTIONS: Final = len(DESTINATIONS) + 1
+SERVICE: Final = "outbox-relay"
 POLL_SECONDS: Final = 1.0
 # A batch costs hardly more than one row: a moment in which others may join it halves the work.
 GATHER_SECONDS: Final = 0.02
@@ -76,9 +75,10 @@ async def run(ecs: Application) -> None:
 
 async def main() -> None:
     """Build the application and relay."""
-    settings = settings_or_exit()
-    configure_logging(level=settings.log_level, service="outbox-relay")
-    async with application(settings, name="outbox-relay", connections=CONNECTIONS) as ecs:
+    settings, telemetry = start(SERVICE)
+    async with application(
+        settings, name=SERVICE, connections=CONNECTIONS, telemetry=telemetry
+    ) as ecs:
         await run(ecs)
 
 

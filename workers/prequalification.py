@@ -7,13 +7,11 @@ from typing import Final, TypeVar
 import structlog
 
 from ecs.bootstrap import PROMPT, Application, application, stream_consumer
-from ecs.config import settings_or_exit
 from ecs.domain.prequalification.pipeline import PASSING, ReportNotice, SubmissionNotice, Verdict
 from ecs.domain.streams import Delivery, Left, Postponed, Stream, dead_letter_of
-from ecs.log import configure_logging
 from ecs.wire.domain_events import NotAnEvent
 from ecs.wire.prequalification import EXPLANATIONS
-from workers.runtime import stop_event
+from workers.runtime import start, stop_event
 from workers.streams import can_work, consume
 
 log = structlog.get_logger(__name__)
@@ -56,15 +54,17 @@ async def serve(
     use: Callable[[Application, Sequence[Delivery]], Awaitable[list[Left]]],
 ) -> None:
     """Take a stream's messages until told to stop; what was taken by then is finished first."""
-    settings = settings_or_exit()
-    configure_logging(level=settings.log_level, service=service)
-    async with application(settings, name=service, connections=CONNECTIONS) as ecs:
+    settings, telemetry = start(service)
+    async with application(
+        settings, name=service, connections=CONNECTIONS, telemetry=telemetry
+    ) as ecs:
         consumer = stream_consumer(
             settings,
             stream=stream,
             handle=partial(use, ecs),
             can_work=partial(can_work, ecs),
             pace=PROMPT,
+            measures=telemetry.measures,
         )
         await consume(consumer, stop_event())
 
@@ -77,7 +77,7 @@ def _left(
         code=verdict.value,
         event_id=str(message.event_id),
         application_id=str(message.application_id),
-        request_id=message.request_id,
+        request_id=message.cause.request_id,
         attempt=delivery.attempt,
     )
     reason = EXPLANATIONS[verdict]

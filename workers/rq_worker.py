@@ -9,10 +9,8 @@ from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from ecs.config import settings_or_exit
-from ecs.log import configure_logging
 from workers.jobs import credit, emotions, notifications, outbox
-from workers.runtime import redis_required
+from workers.runtime import redis_required, start, watch_jobs
 
 log = structlog.get_logger(__name__)
 
@@ -61,8 +59,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("queue", choices=QUEUES)
     queue = parser.parse_args().queue
-    settings = settings_or_exit()
-    configure_logging(level=settings.log_level, service=f"rq-{queue}")
+    settings, telemetry = start(f"rq-{queue}")
+    watch_jobs(telemetry)
     log.info("rq.worker-started", queue=queue)
     with redis_required():
         make_worker(queue, Redis.from_url(settings.redis_url)).work(logging_level=None)

@@ -3,16 +3,38 @@
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 
 import structlog
 from redis.exceptions import RedisError
 
 from ecs.bootstrap import Application, job_application
-from ecs.config import settings_or_exit
+from ecs.config import Settings, settings_or_exit
+from ecs.domain.measures import JOB_SECONDS
+from ecs.telemetry import UNWATCHED, Telemetry, forwarded_measures, start_telemetry
 
 log = structlog.get_logger(__name__)
+
+# What a job's process inherits from the worker that forks it.
+_of_jobs: ContextVar[Telemetry] = ContextVar("telemetry of jobs", default=UNWATCHED)
+
+
+def start(service: str) -> tuple[Settings, Telemetry]:
+    """Return what every process begins with; end it when its settings are unusable."""
+    settings = settings_or_exit()
+    return settings, start_telemetry(settings, service=service)
+
+
+def watch_jobs(telemetry: Telemetry) -> None:
+    """Have the jobs that this process forks watched."""
+    forwarded = forwarded_measures(telemetry)
+    if forwarded is not None:
+        telemetry = replace(telemetry, measures=forwarded)
+    _of_jobs.set(telemetry)
 
 
 @contextmanager
@@ -34,13 +56,28 @@ def stop_event() -> asyncio.Event:
 
 
 def run_job(
-    use_case: Callable[[Application], Awaitable[object]], *, request_id: str | None = None
+    kind: str,
+    use_case: Callable[[Application], Awaitable[object]],
+    *,
+    request_id: str | None = None,
+    trace_parent: str | None = None,
 ) -> None:
     """Build the application in this job's own loop, run one use case, take it apart again."""
+    telemetry = _of_jobs.get()
 
     async def main() -> None:
-        async with job_application(settings_or_exit()) as ecs:
+        async with job_application(settings_or_exit(), telemetry) as ecs:
             await use_case(ecs)
 
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
-        asyncio.run(main())
+    started, outcome = time.monotonic(), "failed"
+    try:
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            telemetry.traces.span(f"job {kind}", parents=[trace_parent]),
+        ):
+            asyncio.run(main())
+        outcome = "done"
+    finally:
+        seconds = time.monotonic() - started
+        telemetry.measures.observe(JOB_SECONDS, seconds, kind=kind, outcome=outcome)
+        telemetry.traces.flush()

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
+from ecs import VERSION
 from ecs.api import docs_pages, error_handlers, middleware
 from ecs.api.routes import (
     auth,
@@ -20,6 +21,7 @@ from ecs.api.routes import (
 )
 from ecs.bootstrap import Application, application
 from ecs.config import Settings
+from ecs.telemetry import UNWATCHED, Telemetry
 
 DESCRIPTION = (
     "Decides about credit, explains the decision, and opens exactly one account for an accepted"
@@ -44,23 +46,31 @@ class State(TypedDict):
     ecs: Application
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, telemetry: Telemetry = UNWATCHED) -> FastAPI:
     """Return a new HTTP application. Nothing is opened until its lifespan starts."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with application(settings, name="api") as ecs:
+        async with application(settings, name="api", telemetry=telemetry) as ecs:
             yield {"ecs": ecs}
 
     app = FastAPI(
         title="Empathic Credit System",
-        version="0.1.0",
+        version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        telemetry={
+            "tracing": telemetry.tracer_provider is not None,
+            "tracer_provider": telemetry.tracer_provider,
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+            "auto_configure": False,
+        },
     )
     middleware.install(app, development=settings.development)
     error_handlers.install(app, development=settings.development)

@@ -4,11 +4,10 @@ from fastapi import FastAPI
 
 from ecs.api.app import create_app
 from ecs.config import settings_or_exit
-from ecs.log import configure_logging
+from ecs.telemetry import start_telemetry
 
 
 def create() -> FastAPI:
     """Read the settings once and return the application; stop when they are unusable."""
     settings = settings_or_exit()
-    configure_logging(level=settings.log_level, service="api")
-    return create_app(settings)
+    return create_app(settings, start_telemetry(settings, service="api"))

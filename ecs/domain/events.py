@@ -76,6 +76,14 @@ class CreditReportGenerated(Event):
     cibil_score: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """What an event follows from: a request, and a place in a trace (W3C ``traceparent``)."""
+
+    request_id: str | None = None
+    trace_parent: str | None = None
+
+
 EVENTS: Final[tuple[type[Event], ...]] = (
     OfferAccepted,
     NotificationWritten,
@@ -97,3 +105,4 @@ class OutboxMessage:
     request_id: str | None
     attempt: int
     created_at: datetime
+    trace_parent: str | None = None

@@ -117,6 +117,8 @@ def body_of(message: OutboxMessage) -> bytes | None:
     }
     if message.request_id is not None:
         event["requestid"] = message.request_id
+    if message.trace_parent is not None:
+        event["traceparent"] = message.trace_parent
     try:
         return json.dumps(event, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError):

@@ -73,6 +73,7 @@ class RqPublisher:
                     **message.payload,
                     "job_id": str(message.id),
                     "request_id": message.request_id,
+                    "trace_parent": message.trace_parent,
                 },
                 job_id=f"{message.kind}-{message.id}-{message.attempt}",
                 unique=True,

@@ -9,6 +9,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
+from ecs.domain.measures import POOL_IN_USE, POOL_MAX
+from ecs.domain.telemetry import Measures
 from ecs.repositories.exceptions import (
     ConflictError,
     DatabaseError,
@@ -41,6 +43,13 @@ def request_engine(url: str, *, name: str, connections: int = REQUEST_CONNECTION
         hide_parameters=True,
         connect_args=_connect_args(name, statement_seconds=5, lock_seconds=2),
     )
+
+
+def watch_pool(engine: AsyncEngine, measures: Measures) -> None:
+    """Have it measured how much of an engine's pool is in use."""
+    pool = cast(QueuePool, engine.pool)
+    measures.watch(POOL_IN_USE, pool.checkedout)
+    measures.set(POOL_MAX, pool.size() + pool._max_overflow)  # noqa: SLF001  (told nowhere else)
 
 
 async def open_kept_connections(engine: AsyncEngine) -> None:

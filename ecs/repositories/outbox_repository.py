@@ -1,7 +1,7 @@
 """Reads and writes of the outbox. ``LISTEN outbox`` hears of each new row at commit."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from typing import Final
@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ecs.domain.events import Event, OutboxMessage
+from ecs.domain.events import Cause, Event, OutboxMessage
 from ecs.domain.jobs import ParkedJob
 from ecs.repositories.results import rowcount
 
@@ -19,24 +19,26 @@ FAILURES_MAX: Final = 10
 
 _ADD: Final = text("""
 WITH written AS (
-    INSERT INTO outbox_events (id, name, kind, destination, payload, request_id)
-    VALUES (:id, :name, :kind, :destination, CAST(:payload AS jsonb), :request_id)
+    INSERT INTO outbox_events (id, name, kind, destination, payload, request_id, trace_parent)
+    VALUES (:id, :name, :kind, :destination, CAST(:payload AS jsonb), :request_id, :trace_parent)
 )
 SELECT pg_notify('outbox', :destination)
 """)
 # One notification a destination, however many events: the same ones of a transaction are one.
 _ADD_MANY: Final = text("""
 WITH written AS (
-    INSERT INTO outbox_events (id, name, kind, destination, payload, request_id)
+    INSERT INTO outbox_events (id, name, kind, destination, payload, request_id, trace_parent)
     SELECT * FROM unnest(
         CAST(:ids AS uuid[]), CAST(:names AS text[]), CAST(:kinds AS text[]),
-        CAST(:destinations AS text[]), CAST(:payloads AS jsonb[]), CAST(:request_ids AS text[]))
+        CAST(:destinations AS text[]), CAST(:payloads AS jsonb[]), CAST(:request_ids AS text[]),
+        CAST(:trace_parents AS text[]))
 )
 SELECT pg_notify('outbox', d.destination)
 FROM (SELECT DISTINCT unnest(CAST(:destinations AS text[])) AS destination) AS d
 """)
 _TAKE: Final = text("""
-SELECT id, name, kind, destination, payload, request_id, attempt, created_at FROM outbox_events
+SELECT id, name, kind, destination, payload, request_id, trace_parent, attempt, created_at
+FROM outbox_events
 WHERE destination = :destination AND published_at IS NULL AND parked_at IS NULL
   AND available_at <= now()
 ORDER BY available_at LIMIT :limit
@@ -101,8 +103,11 @@ DELETE FROM outbox_events WHERE id IN (
 class OutboxRepository:
     """Events waiting to be carried away."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(
+        self, session: AsyncSession, *, trace_parent: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._session = session
+        self._trace_parent = trace_parent
 
     async def add(self, event: Event, *, event_id: UUID, request_id: str | None) -> None:
         """Write ``event`` next to the change that caused it."""
@@ -115,11 +120,12 @@ class OutboxRepository:
                 "destination": event.destination,
                 "payload": _payload_of(event),
                 "request_id": request_id,
+                "trace_parent": self._trace_parent(),
             },
         )
 
-    async def add_many(self, events: Sequence[tuple[UUID, Event, str | None]]) -> None:
-        """Write events with their ids and the ids of the requests they follow from, if any."""
+    async def add_many(self, events: Sequence[tuple[UUID, Event, Cause]]) -> None:
+        """Write events with their ids and what each of them follows from."""
         if not events:
             return
         await self._session.execute(
@@ -130,7 +136,8 @@ class OutboxRepository:
                 "kinds": [event.kind for _, event, _ in events],
                 "destinations": [event.destination for _, event, _ in events],
                 "payloads": [_payload_of(event) for _, event, _ in events],
-                "request_ids": [request_id for _, _, request_id in events],
+                "request_ids": [cause.request_id for _, _, cause in events],
+                "trace_parents": [cause.trace_parent for _, _, cause in events],
             },
         )
 

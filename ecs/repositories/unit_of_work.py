@@ -1,5 +1,6 @@
 """One business transaction: a session and the repositories that share it."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -7,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from ecs.repositories.audit_repository import AuditRepository
 from ecs.repositories.auth_repository import AuthRepository
+from ecs.repositories.backlog_repository import BacklogRepository
 from ecs.repositories.consents_repository import ConsentsRepository
 from ecs.repositories.credit_repository import CreditRepository
 from ecs.repositories.database import translate
@@ -38,6 +40,7 @@ class UnitOfWork:
     prequalification: PrequalificationRepository
     prequalification_pipeline: PrequalificationPipelineRepository
     auth: AuthRepository
+    backlog: BacklogRepository
     consents: ConsentsRepository
     credit: CreditRepository
     decision_records: DecisionRecordsRepository
@@ -49,8 +52,14 @@ class UnitOfWork:
     processed_messages: ProcessedMessagesRepository
     transactions: TransactionsRepository
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+    def __init__(
+        self,
+        sessions: async_sessionmaker[AsyncSession],
+        *,
+        trace_parent: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._sessions = sessions
+        self._trace_parent = trace_parent
 
     async def __aenter__(self) -> Self:
         self._session = self._sessions()
@@ -60,6 +69,7 @@ class UnitOfWork:
         self.prequalification = PrequalificationRepository(self._session)
         self.prequalification_pipeline = PrequalificationPipelineRepository(self._session)
         self.auth = AuthRepository(self._session)
+        self.backlog = BacklogRepository(self._session)
         self.consents = ConsentsRepository(self._session)
         self.credit = CreditRepository(self._session)
         self.decision_records = DecisionRecordsRepository(self._session)
@@ -67,7 +77,7 @@ class UnitOfWork:
         self.jobs = JobsRepository(self._session)
         self.maintenance = MaintenanceRepository(self._session)
         self.notifications = NotificationsRepository(self._session)
-        self.outbox = OutboxRepository(self._session)
+        self.outbox = OutboxRepository(self._session, trace_parent=self._trace_parent)
         self.processed_messages = ProcessedMessagesRepository(self._session)
         self.transactions = TransactionsRepository(self._session)
         return self

@@ -19,6 +19,7 @@ from ecs.domain.credit.agreements import (
 from ecs.domain.events import NotificationWritten, OfferAccepted
 from ecs.domain.jobs import ATTEMPTS_MAX, Job, pause_before_retry
 from ecs.domain.notifications import Message
+from ecs.domain.telemetry import Measures
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import (
     AccountExists,
@@ -56,6 +57,7 @@ class AcceptanceService:
 
     unit_of_work: Callable[[], UnitOfWork]
     new_id: NewId
+    measures: Measures
 
     async def accept_offer(self, *, user_id: UUID, offer_id: UUID, request_id: str | None) -> UUID:
         """

@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from ecs.domain.consents import Consent, ConsentText, Purpose, find_purpose, find_text
+from ecs.domain.telemetry import Measures
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import (
     Busy,
@@ -30,6 +31,7 @@ class ConsentsService:
 
     unit_of_work: Callable[[], UnitOfWork]
     new_id: NewId
+    measures: Measures
 
     async def grant(
         self,

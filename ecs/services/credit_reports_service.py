@@ -14,6 +14,7 @@ from ecs.domain.events import CreditReportGenerated
 from ecs.domain.prequalification.application import CreditEnquiry
 from ecs.domain.prequalification.pan import Pan
 from ecs.domain.prequalification.pipeline import ReportWanted, SubmissionNotice, Verdict
+from ecs.domain.telemetry import Measures
 from ecs.integrations.exceptions import BureauUnavailable, DecryptionFailed, UnknownKey
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.ports import Bureau, NewId, PanCipher
@@ -35,6 +36,7 @@ class CreditReportsService:
     cipher: PanCipher
     bureau: Bureau
     new_id: NewId
+    measures: Measures
 
     async def report(self, batch: Sequence[SubmissionNotice]) -> dict[SubmissionNotice, Verdict]:
         """
@@ -132,7 +134,7 @@ class CreditReportsService:
     async def _store(self, scores: Mapping[SubmissionNotice, int], wanted: Wanted) -> None:
         """Remember the messages and store what is still wanted, with the event that says so."""
         by_application = {message.application_id: score for message, score in scores.items()}
-        request_ids = {message.application_id: message.request_id for message in scores}
+        causes = {message.application_id: message.cause for message in scores}
         async with self.unit_of_work() as uow:
             await uow.processed_messages.remember_many(
                 consumer=CONSUMER, message_ids={message.event_id for message in scores}
@@ -149,7 +151,7 @@ class CreditReportsService:
                             user_id=wanted[application_id].user_id,
                             cibil_score=by_application[application_id],
                         ),
-                        request_ids[application_id],
+                        causes[application_id],
                     )
                     for application_id in sorted(reported)
                 ]
@@ -159,7 +161,7 @@ class CreditReportsService:
             log.info(
                 "credit-reports.reported",
                 application_id=str(application_id),
-                request_id=request_ids[application_id],
+                request_id=causes[application_id].request_id,
             )
 
 
@@ -169,5 +171,5 @@ def _decryption(message: SubmissionNotice) -> AuditEntry:
         service=SERVICE,
         action=AuditAction.DECRYPT,
         application_id=message.application_id,
-        request_id=message.request_id,
+        request_id=message.cause.request_id,
     )

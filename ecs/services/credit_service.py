@@ -26,6 +26,7 @@ from ecs.domain.credit.policy import EmotionMode, Policy
 from ecs.domain.credit.scorecard import Scorecard, probability_of_default
 from ecs.domain.credit.texts import DEFAULT_LOCALE
 from ecs.domain.period import Window
+from ecs.domain.telemetry import Measures
 from ecs.repositories.exceptions import ConflictError
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import AccountExists, OfferNotFound
@@ -134,6 +135,7 @@ class CreditService:
     mood_window: Window
     currency: str
     offer_lifetime: timedelta
+    measures: Measures
 
     async def apply(self, *, user_id: UUID, request_id: str | None) -> tuple[CreditOffer, bool]:
         """

@@ -12,6 +12,7 @@ import structlog
 from ecs.domain.emotions.events import AGE_MAX, IncomingEvent, Verdict, refusal
 from ecs.domain.emotions.summary import MoodDay, summarise
 from ecs.domain.people import Standing
+from ecs.domain.telemetry import Measures
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.ports import Clock
 
@@ -28,6 +29,7 @@ class EmotionsService:
 
     unit_of_work: Callable[[], UnitOfWork]
     now: Clock
+    measures: Measures
 
     async def ingest(self, items: Sequence[IncomingEvent]) -> dict[int, Verdict]:
         """

@@ -15,6 +15,7 @@ from ecs.domain.jobs import (
     pause_before_retry,
 )
 from ecs.domain.notifications import Notification
+from ecs.domain.telemetry import Measures
 from ecs.integrations.exceptions import MailPerhapsSent, MailUnavailable, MailUndeliverable
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import NotificationNotFound
@@ -35,6 +36,7 @@ class NotificationsService:
 
     unit_of_work: Callable[[], UnitOfWork]
     mailer: Mailer
+    measures: Measures
 
     async def list(self, *, user_id: UUID, limit: int, after: UUID | None) -> list[Notification]:
         """Return the person's notifications, newest first, those behind ``after``."""

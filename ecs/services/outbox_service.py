@@ -10,6 +10,7 @@ import structlog
 
 from ecs.domain.events import OutboxMessage
 from ecs.domain.jobs import ParkedJob
+from ecs.domain.telemetry import Measures, Traces
 from ecs.integrations.exceptions import PublishInterrupted
 from ecs.repositories.exceptions import RepositoryError
 from ecs.repositories.outbox_listener import OutboxListener
@@ -40,6 +41,8 @@ class OutboxService:
     publishers: Mapping[str, Publisher]
     listener: OutboxListener
     give_up: Mapping[str, GiveUp]
+    measures: Measures
+    traces: Traces
 
     async def relay(self, destination: str) -> int:
         """

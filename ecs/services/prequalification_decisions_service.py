@@ -11,6 +11,7 @@ import structlog
 from ecs.domain.prequalification.application import Status
 from ecs.domain.prequalification.decision import POLICY, decide
 from ecs.domain.prequalification.pipeline import DecisionWanted, Move, ReportNotice, Verdict
+from ecs.domain.telemetry import Measures
 from ecs.repositories.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,7 @@ class PrequalificationDecisionsService:
     """Decisions about reported applications; one each."""
 
     unit_of_work: Callable[[], UnitOfWork]
+    measures: Measures
 
     async def decide(self, batch: Sequence[ReportNotice]) -> dict[ReportNotice, Verdict]:
         """
@@ -77,7 +79,7 @@ def _move(notice: ReportNotice, wanted: DecisionWanted) -> Move:
         application_id=wanted.application_id,
         version=wanted.version,
         outcome=outcome,
-        request_id=notice.request_id,
+        request_id=notice.cause.request_id,
     )
 
 

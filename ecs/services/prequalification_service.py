@@ -20,6 +20,7 @@ from ecs.domain.prequalification.application import (
 )
 from ecs.domain.prequalification.decision import review
 from ecs.domain.prequalification.pan import Pan
+from ecs.domain.telemetry import Measures
 from ecs.repositories.prequalification_repository import ProtectedPan
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import (
@@ -51,6 +52,7 @@ class PrequalificationService:
     idempotency: Idempotency
     new_id: NewId
     test_pans: frozenset[str]
+    measures: Measures
 
     async def submit(
         self,

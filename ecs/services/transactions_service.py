@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from ecs.domain.telemetry import Measures
 from ecs.domain.transactions import IncomingTransaction, Verdict, refusal
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.ports import Clock, NewId
@@ -21,6 +22,7 @@ class TransactionsService:
     now: Clock
     new_id: NewId
     currency: str
+    measures: Measures
 
     async def ingest(
         self, items: Sequence[IncomingTransaction], *, client_id: UUID

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
+from ecs.domain.events import Cause
 from ecs.wire.field_errors import field_errors
 from ecs.wire.forms import Instant, StrictUuid
 from ecs.wire.strict_json import NotStrictJson, parse_json
@@ -38,10 +39,10 @@ Item = TypeVar("Item", bound=EventPart)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedEvent(Generic[Item]):
-    """An event as it was read: its id, the request it follows from if any, and what it says."""
+    """An event as it was read: its id, what it follows from, and what it says."""
 
     id: UUID
-    request_id: str | None
+    cause: Cause
     data: Item = field(repr=False)
 
 
@@ -66,7 +67,8 @@ def read_event(body: bytes, *, model: type[Item], name: str) -> ReceivedEvent[It
     if envelope.type != name:
         raise NotAnEvent(UNEXPECTED_TYPE, f"The type of the event is not {name}.")
     data = _validated(model, envelope.data, place=("data",))
-    return ReceivedEvent(id=envelope.id, request_id=envelope.requestid, data=data)
+    cause = Cause(request_id=envelope.requestid, trace_parent=envelope.traceparent)
+    return ReceivedEvent(id=envelope.id, cause=cause, data=data)
 
 
 class _Envelope(EventPart):
@@ -79,6 +81,7 @@ class _Envelope(EventPart):
     time: Instant | None = None
     datacontenttype: Literal["application/json"] = JSON_TYPE
     requestid: StrictStr | None = Field(default=None, max_length=128)
+    traceparent: StrictStr | None = Field(default=None, max_length=128)
     data: Any
 
 

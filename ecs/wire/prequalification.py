@@ -53,7 +53,7 @@ def read_submission_notice(body: bytes) -> SubmissionNotice:
     event = read_event(body, model=ApplicationSubmittedData, name=ApplicationSubmitted.name)
     return SubmissionNotice(
         event_id=event.id,
-        request_id=event.request_id,
+        cause=event.cause,
         application_id=event.data.application_id,
         pan_ciphertext=event.data.pan_encrypted,
     )
@@ -63,5 +63,5 @@ def read_report_notice(body: bytes) -> ReportNotice:
     """Return what a message of the decision service's stream tells, or raise ``NotAnEvent``."""
     event = read_event(body, model=CreditReportGeneratedData, name=CreditReportGenerated.name)
     return ReportNotice(
-        event_id=event.id, request_id=event.request_id, application_id=event.data.application_id
+        event_id=event.id, cause=event.cause, application_id=event.data.application_id
     )

@@ -1,4 +1,4 @@
-"""Loopback ports: one block of sixteen per stack, below the ones the kernel gives away."""
+"""Loopback ports: one block of thirty-two per stack, below the ones the kernel gives away."""
 
 import fcntl
 import json
@@ -10,10 +10,19 @@ from typing import Final
 
 from scripts.stack.errors import StackError
 
-NAMES: Final = ("http", "api-1", "api-2", "postgres", "redis", "amqp", "rabbitmq", "epmd", "smtp")
+# Workers have a port each to show their measures on.
+WORKERS: Final = (
+    *("outbox-relay", "emotions-consumer", "credit-report", "decision", "audit-sealer", "backlog"),
+    *("rq-accounts-1", "rq-accounts-2", "rq-mail", "rq-periodic", "cron"),
+)
+NAMES: Final = (
+    *("http", "api-1", "api-2", "postgres", "redis", "amqp", "rabbitmq", "epmd", "smtp"),
+    *("prometheus", "postgres-exporter", "otlp"),
+    *WORKERS,
+)
 # The last four belong to RabbitMQ's command line tools.
-TOOL_OFFSET: Final = 12
-BLOCK_SIZE: Final = 16
+TOOL_OFFSET: Final = 28
+BLOCK_SIZE: Final = 32
 LOWEST: Final = 20_000
 RECORD: Final = "ports.json"
 
@@ -59,7 +68,7 @@ def _choose(home: Path, *, seed: int) -> int:
     for base in _candidates(seed):
         if base not in taken and _block_is_free(base):
             return base
-    raise StackError("No sixteen free loopback ports in a row were found.")
+    raise StackError("No thirty-two free loopback ports in a row were found.")
 
 
 def _candidates(seed: int) -> Iterator[int]:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from scripts.stack import answers, settings, system
 from scripts.stack.place import CHECKOUT, Place
+from scripts.stack.ports import WORKERS
 
 Group = Literal["services", "application", "door"]
 SERVICE_NAMES: Final = ("postgres", "redis", "epmd", "rabbitmq", "mail-sink")
@@ -73,7 +74,7 @@ def program_names() -> tuple[str, ...]:
     return (
         *SERVICE_NAMES,
         *("api-1", "api-2", "outbox-relay", "emotions-consumer"),
-        *("credit-report", "decision", "audit-sealer"),
+        *("credit-report", "decision", "audit-sealer", "backlog"),
         *("rq-accounts-1", "rq-accounts-2", "rq-mail", "rq-periodic", "cron", "nginx"),
     )
 
@@ -184,7 +185,7 @@ def _mail_sink(layout: Layout) -> Program:
 
 def _application(layout: Layout) -> list[Program]:
     environment = settings.application_environment(layout.place, layout.ports)
-    python = partial(_python, environment=environment | {"PYTHONUNBUFFERED": "1"})
+    python = partial(_python, layout, environment=environment | {"PYTHONUNBUFFERED": "1"})
     api = "-m ecs.api --host 127.0.0.1 --forwarded-allow-ips 127.0.0.1 --port"
     database, both, broker = ("postgres",), ("postgres", "redis"), ("postgres", "rabbitmq")
     return [
@@ -195,6 +196,7 @@ def _application(layout: Layout) -> list[Program]:
         python("credit-report", "-m workers.credit_report", needs=broker),
         python("decision", "-m workers.decision", needs=broker),
         python("audit-sealer", "-m workers.audit_sealer", needs=database),
+        python("backlog", "-m workers.backlog", needs=database),
         python("rq-accounts-1", "-m workers.rq_worker accounts", needs=both),
         python("rq-accounts-2", "-m workers.rq_worker accounts", needs=both),
         python("rq-mail", "-m workers.rq_worker mail", needs=both),
@@ -204,8 +206,10 @@ def _application(layout: Layout) -> list[Program]:
 
 
 def _python(
-    name: str, words: str, *, environment: dict[str, str], needs: tuple[str, ...]
+    layout: Layout, name: str, words: str, *, environment: dict[str, str], needs: tuple[str, ...]
 ) -> Program:
+    if name in WORKERS:  # The API shows its measures on the port it serves on.
+        environment = environment | {"METRICS_PORT": str(layout.ports[name])}
     return Program(
         name=name,
         group="application",

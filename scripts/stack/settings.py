@@ -41,6 +41,11 @@ def _common(ports: dict[str, int]) -> dict[str, str]:
         "CREDIT_OFFER_EXPIRES_HOURS": "360",
         "PREQUALIFICATION_TEST_PANS": "ABCDE1234F,FGHIJ5678K",
         "BUREAU_SIMULATION": "answers",
+        "METRICS_ENABLED": "true",
+        "METRICS_HOST": "127.0.0.1",
+        "METRICS_PORT": "0",
+        "SENTRY_DSN": "",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
     }
 
 

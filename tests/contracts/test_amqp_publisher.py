@@ -14,7 +14,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from ecs.bootstrap import Application, application
 from ecs.config import RabbitSettings
-from ecs.domain.events import ApplicationSubmitted, OutboxMessage
+from ecs.domain.events import ApplicationSubmitted, Cause, OutboxMessage
 from ecs.domain.streams import CREDIT_REPORTS, Stream
 from ecs.integrations.amqp_publisher import AmqpPublisher
 from ecs.integrations.exceptions import (
@@ -307,7 +307,7 @@ class TestTheRelay:
         )
         async with application(settings, name="test") as ecs:
             async with ecs.outbox.unit_of_work() as uow:
-                await uow.outbox.add_many([(event_id, event, None)])
+                await uow.outbox.add_many([(event_id, event, Cause())])
                 await uow.commit()
             assert await ecs.outbox.relay(ApplicationSubmitted.destination) == 1
         for _ in range(waiting(device, CREDIT_REPORTS.queue)):

@@ -6,9 +6,11 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from ecs.bootstrap import Application
+from ecs.domain.events import Cause
 from ecs.domain.prequalification.application import CreditEnquiry
 from ecs.domain.prequalification.pan import Pan
 from ecs.domain.prequalification.pipeline import ReportNotice, SubmissionNotice
+from ecs.domain.telemetry import UNMEASURED
 from ecs.integrations.pan_cipher import AesGcmPanCipher
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.credit_reports_service import CreditReportsService
@@ -110,7 +112,7 @@ async def a_submission(owner: Any, application_id: UUID, **changes: Any) -> Subm
     )
     values: dict[str, Any] = {
         "event_id": uuid4(),
-        "request_id": "req-submit",
+        "cause": Cause(request_id="req-submit"),
         "application_id": application_id,
         "pan_ciphertext": ciphertext or b"nothing",
     }
@@ -120,7 +122,9 @@ async def a_submission(owner: Any, application_id: UUID, **changes: Any) -> Subm
 def a_notice(application_id: UUID, *, event_id: UUID | None = None) -> ReportNotice:
     """A message that tells of a report."""
     return ReportNotice(
-        event_id=event_id or uuid4(), request_id="req-submit", application_id=application_id
+        event_id=event_id or uuid4(),
+        cause=Cause(request_id="req-submit"),
+        application_id=application_id,
     )
 
 
@@ -129,7 +133,11 @@ def reports_of(
 ) -> CreditReportsService:
     """The use case on the same database, with a bureau of the test."""
     return CreditReportsService(
-        unit_of_work=ecs.credit_reports.unit_of_work, cipher=cipher, bureau=bureau, new_id=uuid4
+        unit_of_work=ecs.credit_reports.unit_of_work,
+        cipher=cipher,
+        bureau=bureau,
+        new_id=uuid4,
+        measures=UNMEASURED,
     )
 
 

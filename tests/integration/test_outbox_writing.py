@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from ecs.bootstrap import Application
-from ecs.domain.events import CreditReportGenerated, Event, OfferAccepted
+from ecs.domain.events import Cause, CreditReportGenerated, Event, OfferAccepted
 from tests.statements import COMMIT, statement_log
 
 REPORTS: Final = CreditReportGenerated.destination
@@ -16,7 +16,7 @@ def a_report(score: int = 700) -> CreditReportGenerated:
     return CreditReportGenerated(application_id=uuid4(), user_id=uuid4(), cibil_score=score)
 
 
-async def write(ecs: Application, *events: tuple[UUID, Event, str | None]) -> None:
+async def write(ecs: Application, *events: tuple[UUID, Event, Cause]) -> None:
     async with ecs.outbox.unit_of_work() as uow:
         await uow.outbox.add_many(events)
         await uow.commit()
@@ -28,7 +28,7 @@ class TestAddMany:
     ) -> None:
         report, offer = a_report(), OfferAccepted(offer_id=uuid4())
         first, second = uuid4(), uuid4()
-        await write(ecs, (first, report, "req-1"), (second, offer, None))
+        await write(ecs, (first, report, Cause(request_id="req-1")), (second, offer, Cause()))
         found = {row["id"]: row for row in await owner.fetch("SELECT * FROM outbox_events")}
         assert set(found) == {first, second}
         assert found[first]["request_id"] == "req-1"
@@ -52,8 +52,8 @@ class TestAddMany:
     async def test_wakes_each_destination_once(self, ecs: Application, owner: Any) -> None:
         heard: list[str] = []
         await owner.add_listener("outbox", lambda *notification: heard.append(notification[-1]))
-        reports = [(uuid4(), a_report(), None) for _ in range(50)]
-        await write(ecs, *reports, (uuid4(), OfferAccepted(offer_id=uuid4()), None))
+        reports = [(uuid4(), a_report(), Cause()) for _ in range(50)]
+        await write(ecs, *reports, (uuid4(), OfferAccepted(offer_id=uuid4()), Cause()))
         await owner.execute("SELECT 1")
         await asyncio.sleep(0)
         assert sorted(heard) == sorted([REPORTS, OfferAccepted.destination])
@@ -61,7 +61,10 @@ class TestAddMany:
     async def test_is_one_statement_however_many_they_are(
         self, ecs: Application, owner: Any
     ) -> None:
-        events = [(uuid4(), a_report(score), f"req-{score}") for score in range(300, 800)]
+        events = [
+            (uuid4(), a_report(score), Cause(request_id=f"req-{score}"))
+            for score in range(300, 800)
+        ]
         with statement_log() as said:
             await write(ecs, *events)
         assert (len(said), said[-1]) == (2, COMMIT)
@@ -69,4 +72,4 @@ class TestAddMany:
         assert {
             (row["id"], json.loads(row["payload"])["cibil_score"], row["request_id"])
             for row in rows
-        } == {(event_id, event.cibil_score, request) for event_id, event, request in events}
+        } == {(event_id, event.cibil_score, cause.request_id) for event_id, event, cause in events}

@@ -115,6 +115,16 @@ WRONG: Final[dict[str, tuple[str, ...]]] = {
     "PREQUALIFICATION_TEST_PANS": ("7788", "ABCDE7788", "abcde7788f"),
     "SMTP_URL": ("http://7788", "smtp://u:p7788@mail.example.com", "smtps://mail:25/7788"),
     "MAIL_FROM": ("7788", "two words 7788", "<no@7788"),
+    "METRICS_ENABLED": ("perhaps-7788", "7788"),
+    "METRICS_HOST": ("7788" * 51,),
+    "METRICS_PORT": ("77880", "-7788", "port-7788"),
+    "SENTRY_DSN": ("7788", "ftp://key@7788/1", "https://7788.example.com/1", "https://key@h7788/"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": (
+        "7788",
+        "grpc://7788:4317",
+        "http://7788/v1/traces",
+        "http://u:p7788@collector:4318",
+    ),
 }
 MARK: Final = "7788"
 COMPOSE_ONLY: Final = re.compile(r"POSTGRES_|REDIS_PASSWORD$")

@@ -5,4 +5,4 @@ from workers.runtime import run_job
 
 def remove_expired() -> None:
     """Delete raw events whose time is over."""
-    run_job(lambda ecs: ecs.emotions.remove_expired())
+    run_job("remove_expired_events", lambda ecs: ecs.emotions.remove_expired())

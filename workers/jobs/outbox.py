@@ -5,4 +5,4 @@ from workers.runtime import run_job
 
 def clean_up() -> None:
     """Delete what nobody will ask for again."""
-    run_job(lambda ecs: ecs.outbox.clean_up())
+    run_job("clean_up", lambda ecs: ecs.outbox.clean_up())

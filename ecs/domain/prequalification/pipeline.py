@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from ecs.domain.events import Cause
 from ecs.domain.money import Money
 from ecs.domain.prequalification.application import LoanType, Status
 from ecs.domain.prequalification.decision import Outcome
@@ -30,7 +31,7 @@ class SubmissionNotice:
     """An application's submission as a message tells of it. Equal ones are the same message."""
 
     event_id: UUID
-    request_id: str | None
+    cause: Cause
     application_id: UUID
     pan_ciphertext: bytes = field(repr=False)
 
@@ -40,7 +41,7 @@ class ReportNotice:
     """A report's arrival as a message tells of it. Equal ones are the same message."""
 
     event_id: UUID
-    request_id: str | None
+    cause: Cause
     application_id: UUID
 
 

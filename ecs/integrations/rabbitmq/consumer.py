@@ -19,6 +19,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp.commands import Basic
 
 from ecs.domain.streams import DeadLetter, Delivery, Left, Postponed, Stream
+from ecs.domain.telemetry import UNMEASURED, Measures
 from ecs.integrations.exceptions import DestinationUnavailable
 from ecs.integrations.rabbitmq import topology
 from ecs.integrations.rabbitmq.connection import Broker, Link, ask, tag_of
@@ -62,7 +63,9 @@ class StreamConsumer:
         stream: Stream,
         handling: Handling,
         pace: Pace,
+        measures: Measures = UNMEASURED,
     ) -> None:
+        self._measures = measures
         self._broker = broker
         self._name = name
         self._stream = stream

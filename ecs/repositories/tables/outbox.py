@@ -35,6 +35,7 @@ class OutboxEventRow(SQLModel, table=True):
     destination: str = Field(sa_column=text_column())
     payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     request_id: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    trace_parent: str | None = Field(default=None, sa_column=text_column(nullable=True))
     attempt: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
     failures: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     last_error: str | None = Field(default=None, sa_column=text_column(nullable=True))

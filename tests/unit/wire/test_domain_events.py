@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from ecs.domain.events import ApplicationSubmitted, OutboxMessage
+from ecs.domain.events import ApplicationSubmitted, Cause, OutboxMessage
 from ecs.integrations.amqp_publisher import body_of
 from ecs.wire.domain_events import EventPart, NotAnEvent, ReceivedEvent, read_event
 from ecs.wire.forms import StrictUuid
@@ -54,7 +54,7 @@ def read(content: Any) -> ReceivedEvent[Score]:
 def test_an_event_is_its_id_its_request_and_its_data() -> None:
     assert read(an_event()) == ReceivedEvent(
         id=UUID(EVENT_ID),
-        request_id="req-1",
+        cause=Cause(request_id="req-1", trace_parent=None),
         data=Score(application_id=UUID(int=7), score=700),
     )
 
@@ -62,7 +62,7 @@ def test_an_event_is_its_id_its_request_and_its_data() -> None:
 @pytest.mark.parametrize("name", ["requestid", "time", "datacontenttype"])
 def test_what_cloudevents_leaves_open_may_be_left_out(name: str) -> None:
     event = read(without(name))
-    assert event.request_id == (None if name == "requestid" else "req-1")
+    assert event.cause.request_id == (None if name == "requestid" else "req-1")
 
 
 def test_attributes_that_others_have_added_are_ignored() -> None:
@@ -138,5 +138,5 @@ def test_what_the_relay_writes_can_be_read(request_id: str | None, application_i
     body = body_of(message)
     assert body is not None
     event = read_event(body, model=Score, name=NAME)
-    assert (event.id, event.request_id) == (message.id, request_id)
+    assert (event.id, event.cause.request_id) == (message.id, request_id)
     assert event.data == Score(application_id=application_id, score=650)

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from ecs.domain.events import Cause
 from ecs.domain.prequalification.pipeline import PASSING, ReportNotice, SubmissionNotice, Verdict
 from ecs.wire.domain_events import NotAnEvent
 from ecs.wire.prequalification import EXPLANATIONS, read_report_notice, read_submission_notice
@@ -58,7 +59,7 @@ class TestReadSubmission:
     def test_returns_ids_and_the_ciphertext(self) -> None:
         assert read_submission_notice(submission()) == SubmissionNotice(
             event_id=EVENT,
-            request_id="req-1",
+            cause=Cause(request_id="req-1"),
             application_id=APPLICATION,
             pan_ciphertext=CIPHERTEXT,
         )
@@ -108,7 +109,7 @@ class TestReadSubmission:
 
     def test_does_not_mind_what_a_later_version_adds(self) -> None:
         later = json.loads(submission(branch="Pune", terms={"months": 48}))
-        body = json.dumps(later | {"traceparent": "00-1", "dataschema": "v2"}).encode()
+        body = json.dumps(later | {"tracestate": "a=1", "dataschema": "v2"}).encode()
         assert read_submission_notice(body) == read_submission_notice(submission())
 
     def test_refuses_the_other_event(self) -> None:
@@ -121,7 +122,7 @@ class TestReadReportNotice:
     def test_returns_ids_and_no_score(self) -> None:
         # What is decided by is what is stored.
         assert read_report_notice(report_notice()) == ReportNotice(
-            event_id=EVENT, request_id="req-1", application_id=APPLICATION
+            event_id=EVENT, cause=Cause(request_id="req-1"), application_id=APPLICATION
         )
 
     @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""How this process is watched: measures for Prometheus, traces and errors for whoever collects."""

@@ -1,0 +1,78 @@
+"""Measures kept by prometheus-client, in a registry of their own, and shown on a port."""
+
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import Any, Final
+
+import prometheus_client
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector, exposition
+
+from ecs.domain.measures import ALL
+from ecs.domain.telemetry import Counter, Gauge, Histogram, Measure
+
+log = structlog.get_logger(__name__)
+
+CONTENT_TYPE: Final = exposition.CONTENT_TYPE_PLAIN_0_0_4
+
+
+class PrometheusMeasures:
+    """Keeps every measure from the start; what is known of its labels begins at nought."""
+
+    def __init__(self, measures: Iterable[Measure] = ALL) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._families = {one.name: _family(one, self._registry) for one in measures}
+
+    def count(self, counter: Counter, /, amount: float = 1, **labels: str) -> None:
+        """Add ``amount`` to a counter."""
+        self._of(counter, labels).inc(amount)
+
+    def observe(self, histogram: Histogram, value: float, /, **labels: str) -> None:
+        """Add one value to a histogram."""
+        self._of(histogram, labels).observe(value)
+
+    def set(self, gauge: Gauge, value: float, /, **labels: str) -> None:
+        """Set a gauge."""
+        self._of(gauge, labels).set(value)
+
+    def watch(self, gauge: Gauge, read: Callable[[], float], /, **labels: str) -> None:
+        """Have ``read`` asked for a gauge's value whenever somebody looks."""
+        self._of(gauge, labels).set_function(read)
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return exposition.generate_latest(self._registry)
+
+    def serve(self, *, host: str, port: int) -> None:
+        """
+        Show everything on a port, from a thread that ends with the process.
+
+        A port that is taken is told and lived with: a process is there for its work.
+        """
+        try:
+            prometheus_client.start_http_server(port, addr=host, registry=self._registry)
+        except OSError as error:
+            log.error("metrics.not-served", port=port, reason=str(error))  # noqa: TRY400  (no stack)
+
+    def _of(self, measure: Measure, labels: dict[str, str]) -> Any:
+        family = self._families[measure.name]
+        return family.labels(**labels) if measure.labels else family
+
+
+def _family(measure: Measure, registry: CollectorRegistry) -> Any:
+    options: dict[str, Any] = {"labelnames": tuple(measure.labels), "registry": registry}
+    family: Any
+    match measure:
+        case Counter():
+            family = prometheus_client.Counter(measure.name, measure.help, **options)
+        case Histogram():
+            family = prometheus_client.Histogram(
+                measure.name, measure.help, buckets=tuple(measure.buckets), **options
+            )
+        case _:
+            family = prometheus_client.Gauge(measure.name, measure.help, **options)
+    if measure.labels:  # Without labels the one child is there by itself.
+        for values in product(*measure.labels.values()):
+            family.labels(*values)
+    return family
