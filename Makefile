@@ -7,14 +7,17 @@ MAKEFLAGS += --no-print-directory
 # One step after the other, also under `make -j`: targets share the stack.
 .NOTPARALLEL:
 # What a recipe reads, as it was typed: make would expand a $ in it.
-WORDS := NAME SCOPES EMAIL OFFER MIGRATION_NAME STREAM REDRIVE DISCARD CONFIRM COUNT RATE SEED DAYS KEY
+WORDS := NAME SCOPES EMAIL OFFER REQUEST MIGRATION_NAME STREAM REDRIVE DISCARD CONFIRM COUNT RATE SEED DAYS KEY
 GIVEN_URL := $(if $(filter command,$(origin DB_URL)),$(value DB_URL))
 # Nor does an inherited KEY: what it names is gone.
 override KEY := $(if $(filter command,$(origin KEY)),$(value KEY))
 $(foreach word,$(WORDS) DB_URL,$(eval override $(word) := $$(value $(word))))
 # An inherited DB_URL does not count.
 unexport DB_URL
-export GIVEN_URL $(WORDS)
+# Nor does an inherited SENTRY_DSN on the native stack; compose is given its own as it is.
+GIVEN_TRACES := $(if $(filter command,$(origin TRACES)),$(value TRACES))
+GIVEN_SENTRY_DSN := $(if $(filter command,$(origin SENTRY_DSN)),$(value SENTRY_DSN))
+export GIVEN_URL GIVEN_TRACES GIVEN_SENTRY_DSN $(WORDS)
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp-$(shell sha256sum requirements-dev.lock | cut -c1-16)
@@ -47,8 +50,8 @@ help: ## Show this help
 		/^[a-z0-9-]+:.*## / {printf "  make %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Run (no Docker)
-.PHONY: run up down status restart logs new-encryption-key drop-encryption-key
-run: $(STAMP) ## Start everything, print how to try it, stay until Ctrl-C
+.PHONY: run up down status monitoring restart trace logs new-encryption-key drop-encryption-key
+run: $(STAMP) ## Start everything, print how to try it, stay until Ctrl-C; TRACES=1 SENTRY_DSN=... tell what happens
 	@exec $(BIN)/python -m scripts.stack run
 up: $(STAMP) ## The same in the background
 	@$(BIN)/python -m scripts.stack up
@@ -56,8 +59,12 @@ down: $(STAMP) ## Stop what runs in the background
 	@$(BIN)/python -m scripts.stack down
 status: $(STAMP) ## Show every program and what /ready says; fails unless all is ready
 	@$(BIN)/python -m scripts.stack status
+monitoring: $(STAMP) ## Start Prometheus on it, with rules and alerts; prints where to look
+	@$(BIN)/python -m scripts.stack monitoring
 restart: $(STAMP) ## Restart the APIs one after the other, without a gap; PROGRAM=cron for another
 	@$(BIN)/python -m scripts.stack restart $(PROGRAM)
+trace: $(STAMP) ## Draw the newest trace (of make up TRACES=1), or that of REQUEST=<X-Request-ID>
+	@$(BIN)/python -m scripts.show_trace $${REQUEST:+--request "$$REQUEST"}
 logs: $(STAMP) ## Follow the logs; PROGRAM=api-1 for one of them
 	@exec $(BIN)/python -m scripts.stack logs $(PROGRAM)
 
@@ -116,11 +123,13 @@ hooks: $(STAMP) ## Check each commit before it is made (git hooks; downloads not
 	@$(BIN)/pre-commit install
 
 ##@ Measure
-.PHONY: benchmark-ingest benchmark-prequalification
+.PHONY: benchmark-ingest benchmark-prequalification benchmark-metrics
 benchmark-ingest: $(STAMP) ## Measure how fast emotional events are taken in, as ratios to COPY
 	@$(BIN)/python -m scripts.benchmark_ingest
 benchmark-prequalification: $(STAMP) ## Measure applications a second and how soon each is decided; ARGS="--rate 150"
 	@$(BIN)/python -m scripts.benchmark_prequalification $(ARGS)
+benchmark-metrics: $(STAMP) ## Measure what metrics cost an application for credit, as a ratio; ARGS="--rounds 30"
+	@$(BIN)/python -m scripts.benchmark_metrics $(ARGS)
 
 ##@ Data of the running stack, native or with Docker (or DB_URL=<the owner's URL>)
 .PHONY: demo create-client seed-dev clean-dev explain forget-user produce-emotions dead-letters audit-verify \

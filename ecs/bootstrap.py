@@ -13,7 +13,7 @@ from ecs.config import Settings
 from ecs.domain.events import DESTINATIONS, NotificationWritten, OfferAccepted
 from ecs.domain.period import Window
 from ecs.domain.streams import STREAMS, Stream
-from ecs.domain.telemetry import UNMEASURED, Measures
+from ecs.domain.telemetry import UNMEASURED, Measures, Traces
 from ecs.integrations.amqp_publisher import AmqpPublisher
 from ecs.integrations.bureau.guarded import GuardedBureau
 from ecs.integrations.bureau.simulation import SimulatedBureau
@@ -31,9 +31,12 @@ from ecs.integrations.rabbitmq.dead_letters import DeadLetterBox
 from ecs.integrations.rabbitmq.handling import CanWork, Handle, Handling
 from ecs.integrations.rabbitmq.intake import BatchLimits
 from ecs.integrations.rabbitmq.publisher import StreamPublisher
+from ecs.integrations.rabbitmq.queue_lengths import QueueLengths
+from ecs.integrations.rabbitmq.stream_measures import StreamMeasures
 from ecs.integrations.risk_model_file import load_risk_model
 from ecs.integrations.rq_publisher import RqPublisher
 from ecs.integrations.system_clock import utc_now
+from ecs.integrations.telemetry.outside import TracedBureau, TracedMailer
 from ecs.integrations.token_signer import TokenSigner
 from ecs.repositories import schema
 from ecs.repositories.database import (
@@ -45,6 +48,7 @@ from ecs.repositories.database import (
 )
 from ecs.repositories.exceptions import DatabaseError
 from ecs.repositories.outbox_listener import OutboxListener
+from ecs.repositories.statements import watch_statements
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.acceptance_service import AcceptanceService
 from ecs.services.audit_service import AuditService
@@ -164,7 +168,7 @@ def stream_consumer(
         stream=stream,
         handling=handling,
         pace=pace,
-        measures=measures,
+        measured=StreamMeasures(measures=measures, queue=stream.queue, now=utc_now),
     )
 
 
@@ -200,7 +204,8 @@ def _broker(settings: Settings) -> Broker:
 async def _assembled(
     settings: Settings, engine: AsyncEngine, telemetry: Telemetry
 ) -> AsyncIterator[Application]:
-    telemetry.instrument(engine)
+    if telemetry.begin_statement is not None:
+        watch_statements(engine, telemetry.begin_statement)
     measures = telemetry.measures
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
@@ -209,21 +214,23 @@ async def _assembled(
         stack.callback(passwords.close)
         ping_redis, redis = redis_probe(settings.redis_url)
         stack.push_async_callback(redis.aclose)
+        queues = QueueLengths(_broker(settings), name="ecs-backlog")
+        stack.push_async_callback(queues.close)
         calculator, cipher = _calculator(), _cipher(settings)
         sessions = async_sessionmaker(engine, expire_on_commit=False)
         unit_of_work = partial(UnitOfWork, sessions, trace_parent=telemetry.traces.parent)
         acceptance = AcceptanceService(unit_of_work=unit_of_work, new_id=new_id, measures=measures)
         notifications = NotificationsService(
-            unit_of_work=unit_of_work, mailer=_mailer(settings), measures=measures
+            unit_of_work=unit_of_work, mailer=_mailer(settings, telemetry.traces), measures=measures
         )
         yield Application(
             acceptance=acceptance,
             audit=_audit(settings, unit_of_work),
             auth=_auth(settings, unit_of_work, passwords),
-            backlog=BacklogService(unit_of_work=unit_of_work, measures=measures),
+            backlog=BacklogService(unit_of_work=unit_of_work, queues=queues, measures=measures),
             consents=ConsentsService(unit_of_work=unit_of_work, new_id=new_id, measures=measures),
             credit=_credit(settings, unit_of_work, calculator, measures),
-            credit_reports=_credit_reports(settings, unit_of_work, cipher, measures),
+            credit_reports=_credit_reports(settings, unit_of_work, cipher, telemetry),
             emotions=EmotionsService(unit_of_work=unit_of_work, now=utc_now, measures=measures),
             encryption=EncryptionService(unit_of_work=unit_of_work, cipher=cipher),
             jobs=JobsService(unit_of_work=unit_of_work),
@@ -268,10 +275,12 @@ async def _publishers(settings: Settings) -> AsyncIterator[dict[str, Publisher]]
         yield {"rq": rq, "amqp": amqp}
 
 
-def _mailer(settings: Settings) -> Mailer:
+def _mailer(settings: Settings, traces: Traces) -> Mailer:
     if not settings.mail.smtp_url:
-        return LogMailer()
-    return SmtpMailer(SmtpServer.at(settings.mail.smtp_url), sender=settings.mail.mail_from)
+        return TracedMailer(mailer=LogMailer(), traces=traces)
+    server = SmtpServer.at(settings.mail.smtp_url)
+    mailer = SmtpMailer(server, sender=settings.mail.mail_from)
+    return TracedMailer(mailer=mailer, traces=traces)
 
 
 def _prequalification(
@@ -297,13 +306,13 @@ def _credit_reports(
     settings: Settings,
     unit_of_work: Callable[[], UnitOfWork],
     cipher: PanCipher,
-    measures: Measures,
+    telemetry: Telemetry,
 ) -> CreditReportsService:
     return CreditReportsService(
         unit_of_work=unit_of_work,
-        measures=measures,
+        measures=telemetry.measures,
         cipher=cipher,
-        bureau=_bureau(settings),
+        bureau=TracedBureau(bureau=_bureau(settings), traces=telemetry.traces),
         new_id=new_id,
     )
 

@@ -46,8 +46,9 @@ def configure_logging(*, level: str, service: str, hear: Hear = lambda _: None) 
     # RQ says every few seconds that it tidies up; the jobs and the processes speak for themselves.
     for noisy in ("httpx", "asyncio", "sqlalchemy", "rq.worker", "rq.cron", "rq.scheduler"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    # Whoever loses the broker says so in a line; the library would add a stack for each try.
-    for told_by_us in ("aiormq", "aio_pika"):
+    # Whoever loses the broker, or a collector of traces, says so in a line; the libraries would add
+    # a stack for each try.
+    for told_by_us in ("aiormq", "aio_pika", "opentelemetry", "sentry_sdk", "urllib3"):
         logging.getLogger(told_by_us).setLevel(logging.CRITICAL)
     for own_handlers in ("uvicorn", "uvicorn.error", "rq.worker", "rq.cron", "rq.scheduler"):
         logger = logging.getLogger(own_handlers)

@@ -1,7 +1,7 @@
 """What a process starts with: how it is measured, traced and heard when something goes wrong."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ecs import VERSION
@@ -9,7 +9,7 @@ from ecs.config import Settings
 from ecs.domain.measures import INFORMATION, LOG_LINES
 from ecs.domain.telemetry import UNMEASURED, UNTRACED, Measures, Traces
 from ecs.integrations.risk_model_file import load_risk_model
-from ecs.integrations.telemetry.forwarding import ForwardedMeasures, receive_forwarded
+from ecs.integrations.telemetry.forwarding import receive_forwarded
 from ecs.integrations.telemetry.prometheus import PrometheusMeasures
 from ecs.log import configure_logging
 
@@ -22,30 +22,31 @@ class Telemetry:
     How a process is watched.
 
     ``exposition`` is what Prometheus reads, None when nothing is measured. ``tracer_provider`` is
-    OpenTelemetry's, None when nothing is traced; ``instrument`` has the statements of a database
-    engine traced. ``flush`` sends what is kept, before a process ends.
+    OpenTelemetry's, None when nothing is traced; ``begin_statement`` is told each SQL statement and
+    returns what ends it.
     """
 
     measures: Measures = UNMEASURED
     traces: Traces = UNTRACED
     exposition: Callable[[], bytes] | None = None
     tracer_provider: Any = None
-    instrument: Callable[[Any], None] = field(default=lambda _: None)
+    begin_statement: Callable[[str], Callable[[BaseException | None], None]] | None = None
 
 
 UNWATCHED: Final = Telemetry()
 
 
-def start_telemetry(settings: Settings, *, service: str) -> Telemetry:
+def start_telemetry(settings: Settings, *, service: str, forks: bool = False) -> Telemetry:
     """
     Configure logging and return how this process is watched. Once a process.
 
-    What a setting turns off is not imported.
+    What a setting turns off is not imported. One that ``forks`` measures by a pipe, as do its
+    forks: they would wait for ever for a lock that one of its threads held as they were made.
     """
     prometheus = PrometheusMeasures() if settings.metrics.enabled else None
     traced = _traces(settings, service=service)
     telemetry = Telemetry(
-        measures=prometheus or UNMEASURED,
+        measures=_measures(prometheus, forks=forks),
         exposition=prometheus.exposition if prometheus else None,
         **traced,
     )
@@ -60,11 +61,10 @@ def start_telemetry(settings: Settings, *, service: str) -> Telemetry:
     return telemetry
 
 
-def forwarded_measures(telemetry: Telemetry) -> ForwardedMeasures | None:
-    """Return what forked processes measure with, None when nothing is measured."""
-    if telemetry.exposition is None:
-        return None
-    return receive_forwarded(telemetry.measures)
+def _measures(prometheus: PrometheusMeasures | None, *, forks: bool) -> Measures:
+    if prometheus is None:
+        return UNMEASURED
+    return receive_forwarded(prometheus) if forks else prometheus
 
 
 def _information(settings: Settings, *, service: str) -> dict[str, str]:
@@ -92,7 +92,7 @@ def _traces(settings: Settings, *, service: str) -> dict[str, Any]:
     return {
         "traces": traces,
         "tracer_provider": traces.provider,
-        "instrument": traces.instrument,
+        "begin_statement": traces.begin_statement,
     }
 
 

@@ -25,13 +25,16 @@ ONE_SHOT: Final = {
     "declare-streams": "-m scripts.declare_streams",
 }
 COMMANDS: Final = {"tools"}
+# Of a profile of their own; natively `make monitoring` starts them.
+MONITORING: Final = {"prometheus", "postgres-exporter", "grafana"}
 # Two builds of one tag at a time fail, so one service builds the image of all.
 BUILDS: Final = "migrate"
 ONLY_IN: Final = {"dev": {"mailpit"}, "prod": {"nginx"}}
 # The serving processes get neither: the owner's rights, and a port that compose maps.
 NOT_SERVED: Final = {"DB_OWNER_URL", "APP_PORT"}
 SECRETS: Final = {
-    *("POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "REDIS_PASSWORD"),
+    *("POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "POSTGRES_MONITOR_PASSWORD"),
+    *("REDIS_PASSWORD", "GRAFANA_PASSWORD"),
     *("RABBITMQ_PASS", "JWT_SECRET", "CLIENT_SECRET_KEY"),
     *("ENCRYPTION_KEYS", "BLIND_INDEX_KEY", "AUDIT_SEAL_KEY", "IDEMPOTENCY_KEY", "BUREAU_KEY"),
 }
@@ -65,9 +68,14 @@ GRACE_SECONDS_MIN: Final = {
     "redis": 10,
     "rabbitmq": 30,
     "mailpit": 5,
+    "prometheus": 30,
+    "postgres-exporter": 5,
+    "grafana": 5,
 }
+# Published on this machine only.
+LOOPBACK: Final = {"grafana": ["127.0.0.1:3000:3000"]}
 VARIABLE: Final = re.compile(r"\$\{(\w+)(:?[-?])?([^}]*)\}")
-PINNED: Final = re.compile(r"^[a-z/]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?$")
+PINNED: Final = re.compile(r"^[a-z/-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?$")
 SECONDS: Final = {"s": 1, "m": 60}
 
 
@@ -161,7 +169,7 @@ def native_workers(programs: dict[str, Program]) -> dict[str, tuple[list[str], i
 def process_problems(file: Compose, kind: str, programs: dict[str, Program]) -> list[str]:
     """What of the processes, their commands, queues and numbers differs from the native stack."""
     services, workers = file["services"], native_workers(programs)
-    expected = {*SERVICES, *workers, *ONE_SHOT, *COMMANDS, *ONLY_IN[kind], "api"}
+    expected = {*SERVICES, *workers, *ONE_SHOT, *COMMANDS, *ONLY_IN[kind], *MONITORING, "api"}
     problems = [f"{name}: here and not there" for name in sorted(set(services) ^ expected)]
     for name, (command, count) in workers.items():
         service = services.get(name, {"command": ["nothing"]})
@@ -185,6 +193,35 @@ def settings_problems(file: Compose, kind: str, text: str) -> list[str]:
             problems += [f"{name}: {one} is here and not there" for one in sorted(given ^ served)]
     complaints = [_complaint(reference, kind) for reference in references(text)]
     return problems + [complaint for complaint in complaints if complaint]
+
+
+def monitoring_problems(file: Compose) -> list[str]:
+    """Who of those who watch starts unasked, and whom of the rest Prometheus does not ask."""
+    services = file["services"]
+    problems = [
+        f"{name}: another profile"
+        for name, service in services.items()
+        if (service.get("profiles") == ["monitoring"]) != (name in MONITORING)
+    ]
+    asked = _asked()
+    lasting = {"api": "8000"} | dict.fromkeys(STANDING_CONNECTIONS, "9100")
+    problems += [
+        f"{name}: asked elsewhere, or not at all"
+        for name in sorted({*lasting, *asked})
+        if lasting.get(name) != asked.get(name)
+    ]
+    return problems
+
+
+def _asked() -> dict[str, str]:
+    """Which port of which process Prometheus asks in compose."""
+    jobs = yaml.safe_load((CHECKOUT / "deploy/prometheus/prometheus.yml").read_text())
+    return {
+        name: str(found["port"])
+        for job in jobs["scrape_configs"]
+        for found in job.get("dns_sd_configs", [])
+        for name in found["names"]
+    }
 
 
 def _complaint(reference: Reference, kind: str) -> str:
@@ -263,17 +300,20 @@ def network_problems(file: Compose) -> list[str]:
     member = {name: set(service.get("networks", ["default"])) for name, service in services.items()}
     problems = [
         f"nginx reaches {name}"
-        for name in (*SERVICES, "outbox-relay", "rq-accounts")
+        for name in (*SERVICES, "outbox-relay", "rq-accounts", *sorted(MONITORING))
         if member["nginx"] & member[name]
     ]
     problems += [
-        f"{name}: published" for name in services if name != "nginx" and "ports" in services[name]
+        f"{name}: published"
+        for name in services
+        if name != "nginx" and services[name].get("ports", []) != LOOPBACK.get(name, [])
     ]
+    problems += [f"grafana reaches {name}" for name in SERVICES if member["grafana"] & member[name]]
     outside = {name for name, network in networks.items() if not (network or {}).get("internal")}
     problems += [
         f"{name}: reaches the outside"
         for name in services
-        if name not in {"nginx", "rq-mail"} and member[name] & outside
+        if name not in {"nginx", "rq-mail", *LOOPBACK} and member[name] & outside
     ]
     return problems + [f"{name}: nowhere" for name in services if not member[name] <= set(networks)]
 

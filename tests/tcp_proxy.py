@@ -14,6 +14,7 @@ class Wire:
         self._moves = asyncio.Event()
         self._moves.set()
         self.port = 0
+        self.connections = 0
 
     def hold(self) -> None:
         """Let nothing pass, in either direction; connections still open, as on a frozen machine."""
@@ -31,6 +32,7 @@ class Wire:
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it."""
+        self.connections += 1
         there_reader, there_writer = await asyncio.open_connection(*self._there)
         self._writers += [writer, there_writer]
         await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))

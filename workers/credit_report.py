@@ -6,19 +6,23 @@ from typing import Final
 
 from ecs.bootstrap import Application
 from ecs.domain.streams import CREDIT_REPORTS, Delivery, Left
+from ecs.domain.telemetry import UNTRACED, Traces
 from ecs.wire.prequalification import read_submission_notice
 from workers.prequalification import handle, serve
 
 SERVICE: Final = "credit-report"
 
 
-async def report(ecs: Application, deliveries: Sequence[Delivery]) -> list[Left]:
+async def report(
+    ecs: Application, deliveries: Sequence[Delivery], *, traces: Traces = UNTRACED
+) -> list[Left]:
     """Have the submitted applications reported; return the messages that are left."""
     return await handle(
         deliveries,
         stream=CREDIT_REPORTS,
         read=read_submission_notice,
         use=ecs.credit_reports.report,
+        traces=traces,
     )
 
 

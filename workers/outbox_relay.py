@@ -7,6 +7,7 @@ import structlog
 
 from ecs.bootstrap import Application, application
 from ecs.domain.events import DESTINATIONS
+from ecs.domain.measures import OUTBOX_FAILURES, SWEEPS
 from ecs.services.exceptions import DestinationUnavailable, RepositoryError, TopologyMismatch
 from ecs.services.outbox_service import BATCH_MAX
 from workers.runtime import start, stop_event
@@ -30,6 +31,7 @@ async def relay_for_ever(ecs: Application, destination: str) -> None:
         try:
             carried = await ecs.outbox.relay(destination)
         except Exception as error:  # noqa: BLE001  (one bad event must not stop the others)
+            ecs.outbox.measures.count(OUTBOX_FAILURES, destination=destination)
             log_failure("outbox.relay-failed", error, destination=destination)
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_SECONDS_MAX)
@@ -48,7 +50,10 @@ async def sweep_for_ever(ecs: Application) -> None:
             await ecs.outbox.redispatch_lost()
             await ecs.outbox.give_up_parked()
         except Exception as error:  # noqa: BLE001  (the next sweep may go better)
+            ecs.outbox.measures.count(SWEEPS, outcome="failed")
             log_failure("outbox.sweep-failed", error)
+        else:
+            ecs.outbox.measures.count(SWEEPS, outcome="done")
         await asyncio.sleep(SWEEP_SECONDS)
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
 from ecs.bootstrap import PROMPT, Application, application, stream_consumer
 from ecs.domain.prequalification.pipeline import PASSING, ReportNotice, SubmissionNotice, Verdict
 from ecs.domain.streams import Delivery, Left, Postponed, Stream, dead_letter_of
+from ecs.domain.telemetry import Traces
 from ecs.wire.domain_events import NotAnEvent
 from ecs.wire.prequalification import EXPLANATIONS
 from workers.runtime import start, stop_event
@@ -22,12 +23,22 @@ CONNECTIONS: Final = 3
 TOLD: Final = "prequalification.message-left"
 
 
+class Use(Protocol):
+    """What a consumer does with a batch."""
+
+    async def __call__(
+        self, ecs: Application, deliveries: Sequence[Delivery], *, traces: Traces
+    ) -> list[Left]:
+        """Use what can be used; return the messages that are left."""
+
+
 async def handle(
     deliveries: Sequence[Delivery],
     *,
     stream: Stream,
     read: Callable[[bytes], Message],
     use: Callable[[Sequence[Message]], Awaitable[Mapping[Message, Verdict]]],
+    traces: Traces,
 ) -> list[Left]:
     """Give the messages of a batch to a use case; return what cannot be used, or not yet."""
     left: list[Left] = []
@@ -40,7 +51,8 @@ async def handle(
             left.append(
                 dead_letter_of(delivery, stream=stream, code=error.code, reason=error.reason)
             )
-    verdicts = await use([message for _, message in readable]) if readable else {}
+    messages = [message for _, message in readable]
+    verdicts = await _used(messages, use, stream, traces) if messages else {}
     for delivery, message in readable:
         if verdicts[message] is not Verdict.DONE:
             left.append(_left(delivery, message, verdicts[message], stream))
@@ -51,7 +63,7 @@ async def serve(
     service: str,
     *,
     stream: Stream,
-    use: Callable[[Application, Sequence[Delivery]], Awaitable[list[Left]]],
+    use: Use,
 ) -> None:
     """Take a stream's messages until told to stop; what was taken by then is finished first."""
     settings, telemetry = start(service)
@@ -61,12 +73,23 @@ async def serve(
         consumer = stream_consumer(
             settings,
             stream=stream,
-            handle=partial(use, ecs),
+            handle=partial(use, ecs, traces=telemetry.traces),
             can_work=partial(can_work, ecs),
             pace=PROMPT,
             measures=telemetry.measures,
         )
         await consume(consumer, stop_event())
+
+
+async def _used(
+    messages: Sequence[Message],
+    use: Callable[[Sequence[Message]], Awaitable[Mapping[Message, Verdict]]],
+    stream: Stream,
+    traces: Traces,
+) -> Mapping[Message, Verdict]:
+    parents = [message.cause.trace_parent for message in messages]
+    with traces.span(f"handle {stream.queue}", parents=parents):
+        return await use(messages)
 
 
 def _left(

@@ -9,6 +9,8 @@ from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from ecs.domain.measures import JOB_KILLED
+from ecs.domain.telemetry import Measures
 from workers.jobs import credit, emotions, notifications, outbox
 from workers.runtime import redis_required, start, watch_jobs
 
@@ -41,8 +43,12 @@ class EcsWorker(Worker):
         return HEARTBEAT_TTL_SECONDS
 
 
-def make_worker(queue: str, connection: Redis) -> EcsWorker:
+def make_worker(queue: str, connection: Redis, measures: Measures) -> EcsWorker:
     """Return a worker of exactly one queue; with more, RQ hands jobs over less safely."""
+
+    def count_killed(*_: object) -> None:
+        measures.count(JOB_KILLED, queue=queue)
+
     return EcsWorker(
         [Queue(queue, connection=connection, serializer=JSONSerializer)],
         connection=connection,
@@ -51,6 +57,7 @@ def make_worker(queue: str, connection: Redis) -> EcsWorker:
         job_monitoring_interval=MONITORING_SECONDS,
         maintenance_interval=MAINTENANCE_SECONDS,
         log_job_description=False,
+        work_horse_killed_handler=count_killed,
     )
 
 
@@ -59,11 +66,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("queue", choices=QUEUES)
     queue = parser.parse_args().queue
-    settings, telemetry = start(f"rq-{queue}")
+    settings, telemetry = start(f"rq-{queue}", forks=True)
     watch_jobs(telemetry)
     log.info("rq.worker-started", queue=queue)
     with redis_required():
-        make_worker(queue, Redis.from_url(settings.redis_url)).work(logging_level=None)
+        worker = make_worker(queue, Redis.from_url(settings.redis_url), telemetry.measures)
+        worker.work(logging_level=None)
     log.info("rq.worker-stopped", queue=queue)
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 
 import structlog
 from redis.exceptions import RedisError
@@ -15,7 +14,7 @@ from redis.exceptions import RedisError
 from ecs.bootstrap import Application, job_application
 from ecs.config import Settings, settings_or_exit
 from ecs.domain.measures import JOB_SECONDS
-from ecs.telemetry import UNWATCHED, Telemetry, forwarded_measures, start_telemetry
+from ecs.telemetry import UNWATCHED, Telemetry, start_telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -23,17 +22,14 @@ log = structlog.get_logger(__name__)
 _of_jobs: ContextVar[Telemetry] = ContextVar("telemetry of jobs", default=UNWATCHED)
 
 
-def start(service: str) -> tuple[Settings, Telemetry]:
+def start(service: str, *, forks: bool = False) -> tuple[Settings, Telemetry]:
     """Return what every process begins with; end it when its settings are unusable."""
     settings = settings_or_exit()
-    return settings, start_telemetry(settings, service=service)
+    return settings, start_telemetry(settings, service=service, forks=forks)
 
 
 def watch_jobs(telemetry: Telemetry) -> None:
     """Have the jobs that this process forks watched."""
-    forwarded = forwarded_measures(telemetry)
-    if forwarded is not None:
-        telemetry = replace(telemetry, measures=forwarded)
     _of_jobs.set(telemetry)
 
 

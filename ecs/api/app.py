@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
+from starlette.types import Scope
 
 from ecs import VERSION
-from ecs.api import docs_pages, error_handlers, middleware
+from ecs.api import docs_pages, error_handlers, metrics, middleware
 from ecs.api.routes import (
     auth,
     consents,
@@ -19,6 +20,7 @@ from ecs.api.routes import (
     prequalification,
     transactions,
 )
+from ecs.api.tracing import TracedRequestMiddleware
 from ecs.bootstrap import Application, application
 from ecs.config import Settings
 from ecs.telemetry import UNWATCHED, Telemetry
@@ -70,11 +72,19 @@ def create_app(settings: Settings, telemetry: Telemetry = UNWATCHED) -> FastAPI:
             "metrics": False,
             "logs": False,
             "auto_configure": False,
+            "exclude": _is_asked_all_the_time,
         },
     )
-    middleware.install(app, development=settings.development)
+    middleware.install(app, development=settings.development, telemetry=telemetry)
+    if telemetry.tracer_provider is not None:
+        app.add_middleware(TracedRequestMiddleware)
     error_handlers.install(app, development=settings.development)
     for router in ROUTERS:
         app.include_router(router)
     docs_pages.install(app)
     return app
+
+
+def _is_asked_all_the_time(scope: Scope) -> bool:
+    """Return whether Prometheus asks, or somebody who wants to know whether we live."""
+    return metrics.is_for_metrics(scope) or scope.get("path") in health.PATHS

@@ -22,10 +22,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from ecs.api.error_handlers import INTERNAL_ERROR, insides_of, problem_of
+from ecs.api.metrics import MetricsMiddleware, observe_request, was_read
 from ecs.api.problem import REQUEST_ID_KEY, render
 from ecs.api.request_limits import RequestLimits, RequestLimitsMiddleware
+from ecs.domain.measures import HTTP_IN_PROGRESS
 from ecs.domain.prequalification.pan import without_pans
+from ecs.domain.telemetry import UNMEASURED, Measures
 from ecs.services.exceptions import Busy
+from ecs.telemetry import UNWATCHED, Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -42,21 +46,30 @@ SAFE_HEADERS: Final[dict[str, str]] = {
 }
 
 
-def install(app: FastAPI, *, development: bool, limits: RequestLimits = LIMITS) -> None:
+def install(
+    app: FastAPI,
+    *,
+    development: bool,
+    telemetry: Telemetry = UNWATCHED,
+    limits: RequestLimits = LIMITS,
+) -> None:
     """Surround ``app``; ``development`` adds the stack to the answer of an unforeseen error."""
+    measures = telemetry.measures
     # The one added last is the outermost.
     app.add_middleware(RequestLimitsMiddleware, limits=limits)
-    app.add_middleware(ConcurrencyLimitMiddleware, requests_max=REQUESTS_MAX)
-    app.add_middleware(RequestContextMiddleware, development=development)
+    app.add_middleware(ConcurrencyLimitMiddleware, requests_max=REQUESTS_MAX, measures=measures)
+    app.add_middleware(MetricsMiddleware, exposition=telemetry.exposition)
+    app.add_middleware(RequestContextMiddleware, development=development, measures=measures)
     app.add_middleware(SecurityHeadersMiddleware)
 
 
 class RequestContextMiddleware:
-    """Gives every request its id, its canonical log line and, if all else fails, its 500."""
+    """Gives every request its id, its log line, its measure and, if all else fails, its 500."""
 
-    def __init__(self, app: ASGIApp, *, development: bool) -> None:
+    def __init__(self, app: ASGIApp, *, development: bool, measures: Measures = UNMEASURED) -> None:
         self.app = app
         self.development = development
+        self.measures = measures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,7 +81,19 @@ class RequestContextMiddleware:
             try:
                 await self._answer(exchange, receive)
             finally:
-                log.info("http.request", **exchange.summary())
+                self._note(exchange)
+
+    def _note(self, exchange: "Exchange") -> None:
+        if was_read(exchange.scope):
+            return
+        log.info("http.request", **exchange.summary())
+        observe_request(
+            self.measures,
+            method=exchange.scope["method"],
+            route=route_template(exchange.scope),
+            status=exchange.final_status,
+            seconds=exchange.seconds,
+        )
 
     async def _answer(self, exchange: "Exchange", receive: Receive) -> None:
         try:
@@ -96,6 +121,16 @@ class Exchange:
     def __post_init__(self) -> None:
         self.started_seconds = time.perf_counter()
 
+    @property
+    def seconds(self) -> float:
+        """Return for how long it has been going on."""
+        return time.perf_counter() - self.started_seconds
+
+    @property
+    def final_status(self) -> int:
+        """Return what the client was told, or that it did not wait for it."""
+        return self.status or CLIENT_CLOSED_REQUEST
+
     async def send_with_id(self, message: Message) -> None:
         """Pass a message on, with the request id in the head of the answer."""
         if message["type"] == "http.response.start":
@@ -109,8 +144,8 @@ class Exchange:
         return {
             "method": self.scope["method"],
             "route": route_template(self.scope),
-            "status": self.status or CLIENT_CLOSED_REQUEST,
-            "duration_ms": round((time.perf_counter() - self.started_seconds) * 1000, 1),
+            "status": self.final_status,
+            "duration_ms": round(self.seconds * 1000, 1),
             "client": client_network(self.scope),
             "user_agent": without_pans(agent)[:USER_AGENT_CHARACTERS_MAX],
         }
@@ -123,10 +158,11 @@ class ConcurrencyLimitMiddleware:
     uvicorn has a limit of its own, set higher: its answer is plain text and leaves no log line.
     """
 
-    def __init__(self, app: ASGIApp, *, requests_max: int) -> None:
+    def __init__(self, app: ASGIApp, *, requests_max: int, measures: Measures = UNMEASURED) -> None:
         self.app = app
         self.requests_max = requests_max
         self.running = 0
+        measures.watch(HTTP_IN_PROGRESS, lambda: self.running)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -69,8 +69,8 @@ CREDIT_REASONS: Final = Counter(
 )
 CREDIT_EMOTIONS: Final = Counter(
     name="ecs_credit_decision_emotions_total",
-    help="Whether emotional data took part in a decision, or why not.",
-    labels={"outcome": (USED, *AbsentReason)},
+    help="Whether emotional data took part in a decision, or why not; none: nobody was judged.",
+    labels={"outcome": (USED, *AbsentReason, NONE)},
 )
 EMOTIONAL_FACTOR: Final = Histogram(
     name="ecs_credit_emotional_factor",
@@ -166,7 +166,7 @@ OUTBOX_SECONDS: Final = Histogram(
 # --- Streams ---
 STREAM_MESSAGES: Final = Counter(
     name="ecs_stream_messages_total",
-    help="Messages handled, by what became of them.",
+    help="Messages handled, by what became of them; done includes those of which parts are dead.",
     labels={"queue": _QUEUES, "outcome": ("done", "postponed", "dead")},
 )
 STREAM_REDELIVERED: Final = Counter(
@@ -193,7 +193,8 @@ STREAM_SECONDS: Final = Histogram(
 )
 STREAM_AGE_SECONDS: Final = Histogram(
     name="ecs_stream_message_age_seconds",
-    help="How old messages were when they were taken, where the sender said when it sent them.",
+    help="How old messages were when they were first taken, where the sender said when it sent"
+    " them.",
     labels={"queue": _QUEUES},
     buckets=LONG_SECONDS,
 )
@@ -225,6 +226,8 @@ SWEEPS: Final = Counter(
 )
 
 # --- What waits; measured by one process that does none of the work (workers/backlog.py) ---
+# In every other process these stay at nought. Rows that no part of this version knows are other:
+# nobody carries them.
 BACKLOG_UP: Final = Gauge(
     name="ecs_backlog_up",
     help="1 when the last look at what waits there succeeded; else what is shown of it is old.",
@@ -233,27 +236,27 @@ BACKLOG_UP: Final = Gauge(
 OUTBOX_WAITING: Final = Gauge(
     name="ecs_outbox_waiting",
     help="Outbox rows that wait to be carried.",
-    labels={"destination": _DESTINATIONS},
+    labels={"destination": (*_DESTINATIONS, OTHER)},
 )
 OUTBOX_LAG_SECONDS: Final = Gauge(
     name="ecs_outbox_lag_seconds",
     help="For how long the oldest of them could have been carried.",
-    labels={"destination": _DESTINATIONS},
+    labels={"destination": (*_DESTINATIONS, OTHER)},
 )
 OUTBOX_PARKED: Final = Gauge(
     name="ecs_outbox_parked",
     help="Outbox rows that were refused too often and wait for an operator.",
-    labels={"destination": _DESTINATIONS},
+    labels={"destination": (*_DESTINATIONS, OTHER)},
 )
 JOBS_UNFINISHED: Final = Gauge(
     name="ecs_jobs_unfinished",
     help="Jobs that are not finished.",
-    labels={"kind": _STORED_JOBS, "status": (JobStatus.QUEUED, JobStatus.RUNNING)},
+    labels={"kind": (*_STORED_JOBS, OTHER), "status": (JobStatus.QUEUED, JobStatus.RUNNING)},
 )
 JOBS_OLDEST_SECONDS: Final = Gauge(
     name="ecs_jobs_oldest_unfinished_seconds",
     help="The age of the oldest unfinished job.",
-    labels={"kind": _STORED_JOBS},
+    labels={"kind": (*_STORED_JOBS, OTHER)},
 )
 PREQUALIFICATIONS_OPEN: Final = Gauge(
     name="ecs_prequalifications_open",
@@ -269,7 +272,8 @@ AUDIT_UNSEALED_SECONDS: Final = Gauge(
 )
 QUEUE_MESSAGES: Final = Gauge(
     name="ecs_queue_messages",
-    help="Messages that wait in a queue of RabbitMQ: work, retries, dead letters.",
+    help="Messages that wait in a queue of RabbitMQ (work, retries, dead letters) and are with"
+    " nobody; a queue that is missing holds none.",
     labels={"queue": _ALL_QUEUES},
 )
 QUEUE_CONSUMERS: Final = Gauge(

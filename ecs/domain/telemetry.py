@@ -56,7 +56,7 @@ class Measures(Protocol):
 
 
 class Traces(Protocol):
-    """Keeps what followed from what. A parent is a W3C ``traceparent``, None where there is none."""
+    """Keeps what followed from what. A parent is a W3C ``traceparent``, or None."""
 
     def parent(self) -> str | None:
         """Return what is going on here, for whatever will follow from it elsewhere."""

@@ -1,6 +1,6 @@
 """Reads and writes of decisions, offers and accounts."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -76,6 +76,7 @@ INSERT INTO credit_accounts (id, user_id, offer_id, credit_type, credit_limit_mi
 SELECT :id, o.user_id, o.id, o.credit_type, o.credit_limit_minor, o.credit_limit_minor, o.apr,
        o.currency, 'active', now()
 FROM credit_offers o WHERE o.id = :offer_id
+RETURNING opened_at
 """)
 _FIND_ACCOUNT: Final = text(
     "SELECT id, offer_id, credit_type, credit_limit_minor, available_credit_minor, apr, currency,"
@@ -221,9 +222,11 @@ class CreditRepository:
         )
         return moved.scalar_one_or_none() is not None
 
-    async def add_account(self, account_id: UUID, *, offer_id: UUID) -> None:
-        """Open the account on the offer's terms."""
-        await self._session.execute(_ADD_ACCOUNT, {"id": account_id, "offer_id": offer_id})
+    async def add_account(self, account_id: UUID, *, offer_id: UUID) -> datetime:
+        """Open the account on the offer's terms; return when it was opened."""
+        opened = await self._session.execute(_ADD_ACCOUNT, {"id": account_id, "offer_id": offer_id})
+        opened_at: datetime = opened.scalar_one()
+        return opened_at
 
     async def find_active_account(self, user_id: UUID) -> CreditAccount | None:
         """Return this person's open account, or None."""

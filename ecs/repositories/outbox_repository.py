@@ -44,10 +44,12 @@ WHERE destination = :destination AND published_at IS NULL AND parked_at IS NULL
 ORDER BY available_at LIMIT :limit
 FOR UPDATE SKIP LOCKED
 """)
-_MARK_PUBLISHED: Final = text(
-    "UPDATE outbox_events SET published_at = clock_timestamp(), last_error = NULL"
-    " WHERE id = ANY(CAST(:ids AS uuid[]))"
-)
+# What is carried again was late from the moment it was due again, not from its first writing.
+_MARK_PUBLISHED: Final = text("""
+UPDATE outbox_events SET published_at = clock_timestamp(), last_error = NULL
+WHERE id = ANY(CAST(:ids AS uuid[]))
+RETURNING published_at - CASE WHEN attempt = 1 THEN created_at ELSE available_at END AS delay
+""")
 _MARK_FAILED: Final = text("""
 UPDATE outbox_events
 SET failures = outbox_events.failures + 1, last_error = f.reason,
@@ -146,9 +148,10 @@ class OutboxRepository:
         rows = await self._session.execute(_TAKE, {"destination": destination, "limit": limit})
         return [OutboxMessage(**row) for row in rows.mappings()]
 
-    async def mark_published(self, ids: Sequence[UUID]) -> None:
-        """Remember that the destination has confirmed these."""
-        await self._session.execute(_MARK_PUBLISHED, {"ids": list(ids)})
+    async def mark_published(self, ids: Sequence[UUID]) -> list[timedelta]:
+        """Remember that the destination has confirmed these; return how long each had waited."""
+        rows = await self._session.execute(_MARK_PUBLISHED, {"ids": list(ids)})
+        return list(rows.scalars())
 
     async def mark_failed(self, reasons: Mapping[UUID, str]) -> list[UUID]:
         """Note one more failure of each; return those that are parked for it."""

@@ -1,6 +1,7 @@
 """Reads and writes of whole batches of applications, on their way to a decision."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -55,11 +56,12 @@ WITH held AS MATERIALIZED (
     ) AS d (id, version, status, reason, max_approved_minor, request_id)
     WHERE a.id = d.id AND a.version = d.version AND a.status = 'PENDING'
       AND d.id IN (SELECT id FROM held)
-    RETURNING a.id, a.version, a.status, a.updated_at, d.request_id
+    RETURNING a.id, a.version, a.status, a.created_at, a.updated_at, d.request_id
+), written AS (
+    INSERT INTO prequalification_status_changes (application_id, version, status, at, request_id)
+    SELECT id, version, status, updated_at, request_id FROM moved ORDER BY id
 )
-INSERT INTO prequalification_status_changes (application_id, version, status, at, request_id)
-SELECT id, version, status, updated_at, request_id FROM moved ORDER BY id
-RETURNING application_id
+SELECT id, updated_at - created_at AS age FROM moved
 """)
 
 
@@ -86,8 +88,8 @@ class PrequalificationPipelineRepository:
         rows = await self._session.execute(_FIND_WANTED_DECISIONS, {"ids": list(ids)})
         return {row.id: _wanted_decision(row) for row in rows}
 
-    async def move(self, moves: Sequence[Move], *, policy: str) -> set[UUID]:
-        """Move each application that is still where it was seen; return which were moved."""
+    async def move(self, moves: Sequence[Move], *, policy: str) -> dict[UUID, timedelta]:
+        """Move each application that is still where it was seen; return how old those were."""
         amounts = [move.outcome.max_approved for move in moves]
         rows = await self._session.execute(
             _MOVE,
@@ -101,7 +103,7 @@ class PrequalificationPipelineRepository:
                 "request_ids": [move.request_id for move in moves],
             },
         )
-        return set(rows.scalars())
+        return {row.id: row.age for row in rows}
 
 
 def _wanted_report(row: Row[Any]) -> ReportWanted:

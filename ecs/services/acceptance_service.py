@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from ecs.domain.credit.agreements import (
 )
 from ecs.domain.events import NotificationWritten, OfferAccepted
 from ecs.domain.jobs import ATTEMPTS_MAX, Job, pause_before_retry
+from ecs.domain.measures import ACCEPT_TO_ACCOUNT_SECONDS, ACCEPTANCES, ACCOUNTS, JOB_FAILURES
 from ecs.domain.notifications import Message
 from ecs.domain.telemetry import Measures
 from ecs.repositories.unit_of_work import UnitOfWork
@@ -79,6 +81,7 @@ class AcceptanceService:
                         OfferAccepted(offer_id=offer_id), event_id=job_id, request_id=request_id
                     )
                     await uow.commit()
+                    self.measures.count(ACCEPTANCES)
                     log.info("credit.offer-accepted", offer_id=str(offer_id), job_id=str(job_id))
                     return job_id
                 taken_by = await _job_of_taken_offer(uow, offer_id=offer_id, user_id=user_id)
@@ -136,11 +139,13 @@ class AcceptanceService:
             await uow.processed_messages.remember(consumer=CONSUMER, message_id=job_id)
             acceptance = await uow.credit.get_acceptance(job_id)
             refusal = refuse_acceptance(acceptance)
+            opened_after = None
             if refusal is None:
-                await self._write_account(uow, job, acceptance)
+                opened_after = await self._write_account(uow, job, acceptance)
             else:
                 await self._write_refusal(uow, job, acceptance, refusal)
             await uow.commit()
+        self._measure_end(opened_after)
         log.info(
             "credit.acceptance-finished",
             job_id=str(job_id),
@@ -148,15 +153,17 @@ class AcceptanceService:
             refusal=refusal,
         )
 
-    async def _write_account(self, uow: UnitOfWork, job: Job, acceptance: Acceptance) -> None:
+    async def _write_account(self, uow: UnitOfWork, job: Job, acceptance: Acceptance) -> timedelta:
+        """Return how long after the accept the account is open."""
         account_id = self.new_id()
-        await uow.credit.add_account(account_id, offer_id=acceptance.offer_id)
+        opened_at = await uow.credit.add_account(account_id, offer_id=acceptance.offer_id)
         await uow.credit.move_offer(acceptance.offer_id, job_id=job.id, to=OfferStatus.ACCEPTED)
         await uow.jobs.succeed(job.id, result={"account_id": str(account_id)})
         good_news = notifications.account_opened(
             credit_limit=acceptance.credit_limit.grouped, currency=acceptance.currency
         )
         await self._tell(uow, job, acceptance, good_news)
+        return opened_at - job.created_at
 
     async def _write_refusal(
         self, uow: UnitOfWork, job: Job, acceptance: Acceptance, refusal: AcceptanceRefusal
@@ -178,6 +185,7 @@ class AcceptanceService:
             else:
                 await self._give_up(uow, job)
             await uow.commit()
+        self._measure_failure(gave_up=pause is None)
         log.warning(
             "credit.acceptance-attempt-failed",
             job_id=str(job_id),
@@ -192,6 +200,19 @@ class AcceptanceService:
         )
         await self._tell(uow, job, acceptance, notifications.acceptance_failed())
         await uow.credit.move_offer(acceptance.offer_id, job_id=job.id, to=OfferStatus.OFFERED)
+
+    def _measure_end(self, opened_after: timedelta | None) -> None:
+        if opened_after is None:
+            self.measures.count(ACCOUNTS, outcome="refused")
+            return
+        self.measures.count(ACCOUNTS, outcome="account_opened")
+        self.measures.observe(ACCEPT_TO_ACCOUNT_SECONDS, opened_after.total_seconds())
+
+    def _measure_failure(self, *, gave_up: bool) -> None:
+        then = "given_up" if gave_up else "retried"
+        self.measures.count(JOB_FAILURES, kind=OfferAccepted.kind, then=then)
+        if gave_up:
+            self.measures.count(ACCOUNTS, outcome="given_up")
 
     async def _tell(
         self, uow: UnitOfWork, job: Job, acceptance: Acceptance, message: Message

@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from ecs.domain.consents import Consent, ConsentText, Purpose, find_purpose, find_text
+from ecs.domain.measures import CONSENT_CHANGES
 from ecs.domain.telemetry import Measures
 from ecs.repositories.unit_of_work import UnitOfWork
 from ecs.services.exceptions import (
@@ -83,6 +84,7 @@ class ConsentsService:
                 request_id=request_id,
             )
             await uow.commit()
+        self.measures.count(CONSENT_CHANGES, withdrawn, purpose=purpose, change="withdrawn")
         log.info(
             "consents.withdrawn",
             user_id=str(user_id),
@@ -126,6 +128,7 @@ class ConsentsService:
             if consent is None:
                 return None
             await uow.commit()
+        self.measures.count(CONSENT_CHANGES, purpose=consent.purpose, change="granted")
         log.info(
             "consents.granted",
             consent_id=str(consent.id),

@@ -1,6 +1,7 @@
 """The use case of the credit service: decrypt a PAN, ask the bureau, report the score."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import structlog
 
 from ecs.domain.audit import SYSTEM, AuditAction, AuditEntry
 from ecs.domain.events import CreditReportGenerated
+from ecs.domain.measures import BUREAU_SECONDS
 from ecs.domain.prequalification.application import CreditEnquiry
 from ecs.domain.prequalification.pan import Pan
 from ecs.domain.prequalification.pipeline import ReportWanted, SubmissionNotice, Verdict
@@ -97,7 +99,7 @@ class CreditReportsService:
     async def _ask(self, message: SubmissionNotice, wanted: ReportWanted) -> int | Verdict:
         try:
             pan = self._decrypt(message, wanted)
-            return await self.bureau.score(
+            return await self._enquire(
                 CreditEnquiry(
                     application_id=wanted.application_id,
                     pan=pan,
@@ -111,6 +113,19 @@ class CreditReportsService:
             return Verdict.UNDECRYPTABLE
         except BureauUnavailable:
             return Verdict.BUREAU_UNAVAILABLE
+
+    async def _enquire(self, enquiry: CreditEnquiry) -> int:
+        started = time.monotonic()
+        try:
+            score = await self.bureau.score(enquiry)
+        except BureauUnavailable:
+            self._measure(started, outcome="unavailable")
+            raise
+        self._measure(started, outcome="score")
+        return score
+
+    def _measure(self, started: float, *, outcome: str) -> None:
+        self.measures.observe(BUREAU_SECONDS, time.monotonic() - started, outcome=outcome)
 
     def _decrypt(self, message: SubmissionNotice, wanted: ReportWanted) -> Pan:
         """

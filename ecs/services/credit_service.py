@@ -25,10 +25,12 @@ from ecs.domain.credit.limit import limit_with_emotion, limit_without_emotion
 from ecs.domain.credit.policy import EmotionMode, Policy
 from ecs.domain.credit.scorecard import Scorecard, probability_of_default
 from ecs.domain.credit.texts import DEFAULT_LOCALE
+from ecs.domain.measures import OFFERS_EXPIRED
 from ecs.domain.period import Window
 from ecs.domain.telemetry import Measures
 from ecs.repositories.exceptions import ConflictError
 from ecs.repositories.unit_of_work import UnitOfWork
+from ecs.services.credit_measures import measure_decision
 from ecs.services.exceptions import AccountExists, OfferNotFound
 from ecs.services.ports import NewId
 
@@ -181,6 +183,7 @@ class CreditService:
         async with self.unit_of_work() as uow:
             expired = await uow.credit.expire_lapsed(limit=EXPIRY_BATCH)
             await uow.commit()
+        self.measures.count(OFFERS_EXPIRED, expired)
         log.info("credit.offers-expired", offers=expired)
         return expired
 
@@ -194,10 +197,13 @@ class CreditService:
                 raise AccountExists
             if standing is not None and (standing.status in ACTIVE or standing.id != seen):
                 return standing, False
+            expired = 0
             if standing is not None and standing.status is OfferStatus.EXPIRED:
-                await uow.credit.expire_lapsed(user_id=user_id, limit=1)
-            offer = await self._decide(uow, user_id=user_id, request_id=request_id)
+                expired = await uow.credit.expire_lapsed(user_id=user_id, limit=1)
+            decision, offer = await self._decide(uow, user_id=user_id, request_id=request_id)
             await uow.commit()
+        self.measures.count(OFFERS_EXPIRED, expired)
+        measure_decision(self.measures, decision)
         log.info(
             "credit.decided",
             user_id=str(user_id),
@@ -210,7 +216,7 @@ class CreditService:
 
     async def _decide(
         self, uow: UnitOfWork, *, user_id: UUID, request_id: str | None
-    ) -> CreditOffer:
+    ) -> tuple[Decision, CreditOffer]:
         reads_mood = self.calculator.policy.emotion.mode is not EmotionMode.OFF
         file = await uow.credit.get_applicant_file(
             user_id,
@@ -227,7 +233,7 @@ class CreditService:
                 emotion=file.emotion,
             )
         )
-        return await uow.credit.add_decision(
+        offer = await uow.credit.add_decision(
             decision,
             offer_id=self.new_id(),
             assessment_id=self.new_id(),
@@ -236,3 +242,4 @@ class CreditService:
             currency=self.currency,
             lifetime=self.offer_lifetime,
         )
+        return decision, offer

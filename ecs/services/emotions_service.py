@@ -11,6 +11,7 @@ import structlog
 
 from ecs.domain.emotions.events import AGE_MAX, IncomingEvent, Verdict, refusal
 from ecs.domain.emotions.summary import MoodDay, summarise
+from ecs.domain.measures import EMOTIONAL_EVENTS
 from ecs.domain.people import Standing
 from ecs.domain.telemetry import Measures
 from ecs.repositories.unit_of_work import UnitOfWork
@@ -44,7 +45,7 @@ class EmotionsService:
             async with self.unit_of_work() as uow:
                 stored = await uow.emotions.ingest(sound)
                 await uow.commit()
-        return _judged(refused | stored)
+        return self._judged(refused | stored)
 
     async def ingest_unvouched(self, items: Sequence[IncomingEvent]) -> dict[int, Verdict]:
         """Do the same for clients that only named themselves, as they do over the broker."""
@@ -55,7 +56,7 @@ class EmotionsService:
             sound = [item for item in items if item.index not in refused]
             stored = await uow.emotions.ingest(sound) if sound else {}
             await uow.commit()
-        return _judged(refused | stored)
+        return self._judged(refused | stored)
 
     async def summarise(self, *, user_id: UUID, days: int) -> list[MoodDay]:
         """Return the person's own mood of the last ``days`` UTC days, today included, in order."""
@@ -83,6 +84,13 @@ class EmotionsService:
         verdicts = {item.index: refusal(item, now=now) for item in items}
         return {index: verdict for index, verdict in verdicts.items() if verdict}
 
+    def _judged(self, verdicts: dict[int, Verdict]) -> dict[int, Verdict]:
+        counts = Counter(verdict.value for verdict in verdicts.values())
+        for verdict, items in counts.items():
+            self.measures.count(EMOTIONAL_EVENTS, items, verdict=verdict)
+        log.info("emotions.ingested", items=len(verdicts), **counts)
+        return verdicts
+
 
 def _refuse_clients(
     items: Sequence[IncomingEvent], standings: Mapping[UUID, Standing]
@@ -94,10 +102,4 @@ def _refuse_clients(
             verdicts[item.index] = Verdict.UNKNOWN_CLIENT
         elif INGEST_SCOPE not in standing.scopes:
             verdicts[item.index] = Verdict.MISSING_SCOPE
-    return verdicts
-
-
-def _judged(verdicts: dict[int, Verdict]) -> dict[int, Verdict]:
-    counts = Counter(verdict.value for verdict in verdicts.values())
-    log.info("emotions.ingested", items=len(verdicts), **counts)
     return verdicts

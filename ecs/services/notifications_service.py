@@ -8,12 +8,14 @@ from uuid import UUID
 
 import structlog
 
+from ecs.domain.events import NotificationWritten
 from ecs.domain.jobs import (
     MAIL_ATTEMPTS_MAX,
     MAIL_BACKOFF_SECONDS,
     MAIL_IN_DOUBT_PAUSE,
     pause_before_retry,
 )
+from ecs.domain.measures import JOB_FAILURES
 from ecs.domain.notifications import Notification
 from ecs.domain.telemetry import Measures
 from ecs.integrations.exceptions import MailPerhapsSent, MailUnavailable, MailUndeliverable
@@ -108,6 +110,7 @@ class NotificationsService:
             ended = await uow.jobs.fail(job_id, code=code, message=reason, attempt=attempt)
             await uow.commit()
         if ended:
+            self.measures.count(JOB_FAILURES, kind=NotificationWritten.kind, then="given_up")
             log.warning("mail.given-up", job_id=str(job_id), code=code, reason=reason)
 
     async def _note_failure(self, job_id: UUID, attempt: int, *, reason: str) -> None:
@@ -117,10 +120,11 @@ class NotificationsService:
             await self._fail(job_id, attempt, code=GIVEN_UP, reason=reason)
             return
         async with self.unit_of_work() as uow:
-            # Not when the lease ran out: whoever has claimed the job since decides about it.
-            if await uow.jobs.postpone(job_id, attempt=attempt, pause=pause):
-                await uow.outbox.retry(job_id, pause=pause)
-                await uow.commit()
+            if not await uow.jobs.postpone(job_id, attempt=attempt, pause=pause):
+                return  # The lease ran out: whoever has claimed the job since decides about it.
+            await uow.outbox.retry(job_id, pause=pause)
+            await uow.commit()
+        self._measure_retry()
 
     async def _note_doubt(self, job_id: UUID, attempt: int, *, reason: str) -> None:
         """Try once more what has perhaps arrived; the second doubt is the last."""
@@ -132,5 +136,10 @@ class NotificationsService:
             if postponed:
                 await uow.outbox.retry(job_id, pause=MAIL_IN_DOUBT_PAUSE)
                 await uow.commit()
-        if not postponed:
+        if postponed:
+            self._measure_retry()
+        else:
             await self._fail(job_id, attempt, code=PERHAPS_SENT, reason=reason)
+
+    def _measure_retry(self) -> None:
+        self.measures.count(JOB_FAILURES, kind=NotificationWritten.kind, then="retried")

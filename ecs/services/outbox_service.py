@@ -10,6 +10,7 @@ import structlog
 
 from ecs.domain.events import OutboxMessage
 from ecs.domain.jobs import ParkedJob
+from ecs.domain.measures import JOBS_REDISPATCHED, OUTBOX_PUBLISHED, OUTBOX_REFUSED, OUTBOX_SECONDS
 from ecs.domain.telemetry import Measures, Traces
 from ecs.integrations.exceptions import PublishInterrupted
 from ecs.repositories.exceptions import RepositoryError
@@ -59,9 +60,10 @@ class OutboxService:
             if not messages:
                 return 0
             carried = await _carry(messages, publisher)
-            await uow.outbox.mark_published([message.id for message in carried.confirmed])
+            delays = await uow.outbox.mark_published([one.id for one in carried.confirmed])
             parked = await uow.outbox.mark_failed(carried.refused) if carried.refused else []
             await uow.commit()
+        self._measure(destination, carried, delays)
         _log_carried(carried, parked)
         if carried.interruption is not None:
             raise carried.interruption
@@ -72,6 +74,7 @@ class OutboxService:
         async with self.unit_of_work() as uow:
             lost = await uow.outbox.redispatch_lost(patience=PATIENCE, limit=BATCH_MAX)
             await uow.commit()
+        self.measures.count(JOBS_REDISPATCHED, len(lost))
         for job_id in lost:
             log.warning("jobs.redispatched", job_id=str(job_id))
         return len(lost)
@@ -103,6 +106,16 @@ class OutboxService:
                 break
         log.info("outbox.cleaned", rows=removed)
         return removed
+
+    def _measure(self, destination: str, carried: "_Carried", delays: Sequence[timedelta]) -> None:
+        self.measures.count(OUTBOX_PUBLISHED, len(carried.confirmed), destination=destination)
+        self.measures.count(OUTBOX_REFUSED, len(carried.refused), destination=destination)
+        for delay in delays:
+            self.measures.observe(OUTBOX_SECONDS, delay.total_seconds(), destination=destination)
+        for message in carried.confirmed:
+            self.traces.record(
+                f"outbox {destination}", parent=message.trace_parent, since=message.created_at
+            )
 
     async def _clean_batch(self) -> int:
         async with self.unit_of_work() as uow:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from ecs.domain.backlog import QueueLength
 from ecs.domain.events import OutboxMessage
 from ecs.domain.notifications import Letter
 from ecs.domain.prequalification.application import CreditEnquiry
@@ -37,6 +38,13 @@ class Publisher(Protocol):
             PublishInterrupted: it names those that were confirmed; the others stay.
             DestinationUnavailable: nobody answered; the messages stay where they are.
         """
+
+
+class QueueLengths(Protocol):
+    """Knows how much lies in a broker's queues."""
+
+    async def read(self, queues: Sequence[str]) -> Mapping[str, QueueLength]:
+        """Return the lengths of all of them, or raise ``DestinationUnavailable``."""
 
 
 class Tokens(Protocol):

@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
 
+from ecs.domain.measures import PREQUALIFICATION_SECONDS, PREQUALIFICATIONS
 from ecs.domain.prequalification.application import Status
 from ecs.domain.prequalification.decision import POLICY, decide
 from ecs.domain.prequalification.pipeline import DecisionWanted, Move, ReportNotice, Verdict
@@ -45,8 +47,15 @@ class PrequalificationDecisionsService:
             moves = _moves([notice for notice in open_notices if notice.event_id in fresh], wanted)
             moved = await uow.prequalification_pipeline.move(moves, policy=POLICY)
             await uow.commit()
-        _tell(verdicts, [move for move in moves if move.application_id in moved])
+        decided = [move for move in moves if move.application_id in moved]
+        for move in decided:
+            self._measure(move.outcome.status, age=moved[move.application_id])
+        _tell(verdicts, decided)
         return verdicts
+
+    def _measure(self, status: Status, *, age: timedelta) -> None:
+        self.measures.count(PREQUALIFICATIONS, status=status)
+        self.measures.observe(PREQUALIFICATION_SECONDS, age.total_seconds(), status=status)
 
 
 def _verdict(wanted: DecisionWanted | None) -> Verdict:

@@ -11,6 +11,7 @@ import structlog
 
 from ecs.domain.audit import AuditAction, AuditEntry
 from ecs.domain.events import ApplicationSubmitted
+from ecs.domain.measures import PREQUALIFICATION_LOANS, PREQUALIFICATIONS
 from ecs.domain.prequalification.application import (
     Application,
     ApplicationForm,
@@ -77,6 +78,8 @@ class PrequalificationService:
             submission = await self._store(uow, application, request_id=request_id)
             await self.idempotency.keep(uow, request, _kept(submission))
             await uow.commit()
+        self.measures.count(PREQUALIFICATION_LOANS, loan_type=application.loan_type)
+        self.measures.count(PREQUALIFICATIONS, status=Status.PENDING)
         log.info(
             "prequalification.submitted",
             application_id=str(application.id),
@@ -141,6 +144,7 @@ class PrequalificationService:
             application = await _get_any(uow, application_id)
             await self.idempotency.keep(uow, request, {"application_id": str(application_id)})
             await uow.commit()
+        self.measures.count(PREQUALIFICATIONS, status=application.status)
         log.info(
             "prequalification.reviewed",
             application_id=str(application_id),

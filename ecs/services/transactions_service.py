@@ -1,11 +1,13 @@
 """Use cases of transactions: take in a batch, each item judged alone."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
+from ecs.domain.measures import TRANSACTIONS
 from ecs.domain.telemetry import Measures
 from ecs.domain.transactions import IncomingTransaction, Verdict, refusal
 from ecs.repositories.unit_of_work import UnitOfWork
@@ -39,11 +41,13 @@ class TransactionsService:
                 )
                 await uow.commit()
         judged = {index: verdict for index, verdict in verdicts.items() if verdict} | stored
-        accepted = sum(verdict is Verdict.ACCEPTED for verdict in judged.values())
+        counts = Counter(judged.values())
+        for verdict, number in counts.items():
+            self.measures.count(TRANSACTIONS, number, verdict=verdict)
         log.info(
             "transactions.ingested",
             client_id=str(client_id),
             items=len(items),
-            accepted=accepted,
+            accepted=counts[Verdict.ACCEPTED],
         )
         return judged

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from scripts.stack import answers, encryption_keys, restarting, system
+from scripts.stack import answers, encryption_keys, monitoring, restarting, system
 from scripts.stack.banner import LAST_WORDS, banner
 from scripts.stack.console import progress, show
 from scripts.stack.errors import StackError
-from scripts.stack.place import CHECKOUT, Place
+from scripts.stack.place import CHECKOUT, Place, Watching
 from scripts.stack.ports import recorded_block
 from scripts.stack.preparation import superuser_url
 from scripts.stack.programs import Layout
@@ -54,7 +54,7 @@ def run(words: list[str]) -> int:
     """Run everything in the foreground until Ctrl-C or TERM."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    stack = Stack(say=progress())
+    stack = Stack(say=progress(), watched=_given_watching())
     _refuse_a_second(stack.place)
     try:
         show("Starting the Empathic Credit System")
@@ -72,6 +72,12 @@ def run(words: list[str]) -> int:
         stack.stop()
         show("Stopped.")
     return 1
+
+
+def _given_watching() -> Watching:
+    """Return who is to be told of traces and errors, as it was given to make."""
+    given = os.environ.get
+    return Watching(traces=given("GIVEN_TRACES", ""), sentry_dsn=given("GIVEN_SENTRY_DSN", ""))
 
 
 def up(_: list[str]) -> int:
@@ -120,6 +126,15 @@ def status(_: list[str]) -> int:
     answer = answers.ready(url)
     show(f"  {url}/ready says: {answer.words}")
     return 0 if answer.status == READY else 1
+
+
+def start_monitoring(_: list[str]) -> int:
+    """Start Prometheus on the running stack, and the stack before it when it does not run."""
+    if not Place.of_checkout().keeper() and (failed := up([])):
+        return failed
+    url = monitoring.start(_running(), public=CHECKOUT / ".stack", say=progress())
+    show(monitoring.words_for_user(url))
+    return 0
 
 
 def restart(words: list[str]) -> int:
@@ -231,6 +246,7 @@ COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {
     "up": up,
     "down": down,
     "status": status,
+    "monitoring": start_monitoring,
     "restart": restart,
     "new-encryption-key": new_encryption_key,
     "drop-encryption-key": drop_encryption_key,

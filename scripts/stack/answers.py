@@ -60,7 +60,7 @@ def readiness(url: str) -> str:
 def ready(url: str) -> Ready:
     """Ask ``GET /ready``."""
     try:
-        with _DIRECT.open(f"{url}/ready", timeout=TIMEOUT_SECONDS * 3) as answer:
+        with DIRECT.open(f"{url}/ready", timeout=TIMEOUT_SECONDS * 3) as answer:
             document = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -73,7 +73,7 @@ def ready(url: str) -> Ready:
 
 
 # Our own address is never behind the caller's proxy.
-_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def wait_until(question: Question, *, seconds: float, what: str) -> None:

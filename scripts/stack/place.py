@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ THROWAWAY_PREFIX: Final = "t-"
 LOCK_ATTEMPTS: Final = 6
 SECRET_NAMES: Final = (
     *("superuser", "owner", "app", "redis", "rabbitmq", "jwt", "client_key"),
-    *("blind_index", "audit_seal", "idempotency", "bureau"),
+    *("blind_index", "audit_seal", "idempotency", "bureau", "monitor"),
 )
 
 
@@ -50,6 +51,30 @@ class Keyring:
     def without(self, key_id: str) -> "Keyring":
         """Return a ring that lacks a key."""
         return replace(self, keys={name: key for name, key in self.keys.items() if name != key_id})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """
+    Who is told of traces and of errors.
+
+    ``traces`` is a collector's address, or ``1`` for the stack's own; ``sentry_dsn`` a project's.
+    """
+
+    traces: str = ""
+    sentry_dsn: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"|1|https?://[^\s/]+/?", self.traces):
+            raise StackError("TRACES is 1, or a collector's address such as http://127.0.0.1:4318")
+
+    @property
+    def keeps_traces(self) -> bool:
+        """Return whether the stack collects its traces itself."""
+        return self.traces == "1"
+
+
+NOBODY: Final = Watching()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +116,11 @@ class Place:
         """Return the folder of the mails that the stack has sent."""
         return self.home / "mail"
 
+    @property
+    def traces(self) -> Path:
+        """Return the folder of the traces that the stack keeps itself."""
+        return self.home / "traces"
+
     def make(self) -> None:
         """Create the folder: others may pass through, for PostgreSQL's user, but not look."""
         self.home.mkdir(mode=0o711, exist_ok=True)
@@ -126,6 +156,15 @@ class Place:
     def keep(self, keyring: Keyring) -> None:
         """Write the keys for PANs: whoever starts from now on has them."""
         write_private(self.home / "keyring.json", json.dumps(asdict(keyring)))
+
+    def watching(self) -> Watching:
+        """Return who is told of traces and errors."""
+        file = self.home / "watching.json"
+        return Watching(**json.loads(file.read_text())) if file.exists() else NOBODY
+
+    def tell(self, watching: Watching) -> None:
+        """Write who is told of traces and errors: whoever starts from now on tells them."""
+        write_private(self.home / "watching.json", json.dumps(asdict(watching)))
 
     def lock(self) -> IO[str]:
         """

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -20,10 +21,13 @@ def create_database(layout: Layout) -> None:
     """Create both roles and the database once. The application's role owns nothing."""
     marker = layout.place.home / CREATED
     if not marker.exists():
-        # A thread of its own: tests call this from inside a running loop.
-        with ThreadPoolExecutor(max_workers=1) as thread:
-            thread.submit(asyncio.run, _create(layout)).result()
+        _run(_create(layout))
         marker.touch()
+
+
+def create_monitor(layout: Layout) -> None:
+    """Create the role that sees PostgreSQL's statistics and no table, unless it is there."""
+    _run(_create_monitor(layout))
 
 
 def superuser_url(layout: Layout, *, database: str = "postgres") -> str:
@@ -60,12 +64,35 @@ def run_python(words: list[str], environment: dict[str, str]) -> str:
     return run_quietly([sys.executable, *words], folder=CHECKOUT, environment=basics | environment)
 
 
+def _run(steps: Coroutine[None, None, None]) -> None:
+    # A thread of its own: tests call this from inside a running loop.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(asyncio.run, steps).result()
+
+
+async def _connected(layout: Layout) -> asyncpg.Connection:
+    connection = await asyncpg.connect(superuser_url(layout))
+    await connection.execute("SET log_min_duration_statement = -1")  # No password in a log.
+    await connection.execute("SET log_min_error_statement = 'panic'")
+    return connection
+
+
+async def _create_monitor(layout: Layout) -> None:
+    connection = await _connected(layout)
+    try:
+        await _create_role(connection, settings.MONITOR, layout.place.secrets()["monitor"])
+        await connection.execute(f"GRANT pg_monitor TO {settings.MONITOR}")
+        await connection.execute(
+            f"GRANT CONNECT ON DATABASE {settings.DATABASE} TO {settings.MONITOR}"
+        )
+    finally:
+        await connection.close()
+
+
 async def _create(layout: Layout) -> None:
     secrets = layout.place.secrets()
-    connection = await asyncpg.connect(superuser_url(layout))
+    connection = await _connected(layout)
     try:
-        await connection.execute("SET log_min_duration_statement = -1")  # No password in a log.
-        await connection.execute("SET log_min_error_statement = 'panic'")
         await _create_role(connection, settings.OWNER, secrets["owner"])
         await _create_role(connection, settings.APPLICATION, secrets["app"])
         database = settings.DATABASE

@@ -12,8 +12,12 @@ from scripts.stack import answers, settings, system
 from scripts.stack.place import CHECKOUT, Place
 from scripts.stack.ports import WORKERS
 
-Group = Literal["services", "application", "door"]
+Group = Literal["services", "application", "door", "monitoring"]
 SERVICE_NAMES: Final = ("postgres", "redis", "epmd", "rabbitmq", "mail-sink")
+# Started by `make monitoring` only.
+MONITORING_NAMES: Final = ("postgres-exporter", "prometheus")
+# Started with TRACES=1 only.
+TRACE_SINK: Final = "trace-sink"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +57,12 @@ class Layout:
             "rabbitmq": partial(answers.rabbitmq, ports["amqp"]),
             "epmd": partial(answers.listens, ports["epmd"]),
             "mail-sink": partial(answers.listens, ports["smtp"]),
+            TRACE_SINK: partial(answers.listens, ports["otlp"]),
             "nginx": partial(answers.listens, ports["http"]),
             "api-1": partial(answers.listens, ports["api-1"]),
             "api-2": partial(answers.listens, ports["api-2"]),
+            "postgres-exporter": partial(answers.listens, ports["postgres-exporter"]),
+            "prometheus": partial(answers.listens, ports["prometheus"]),
         }
         if program == "postgres":
             pg_isready = system.postgres_program("pg_isready")
@@ -65,12 +72,15 @@ class Layout:
 
 def all_programs(layout: Layout) -> dict[str, Program]:
     """Return every program by name, in the order in which they start."""
-    listed = [*_services(layout), *_application(layout), _nginx(layout)]
+    listed = [
+        *(*_services(layout), *_application(layout), _nginx(layout)),
+        *(_postgres_exporter(layout), _prometheus(layout)),
+    ]
     return {program.name: program for program in listed}
 
 
 def program_names() -> tuple[str, ...]:
-    """Return the names of every program, in the order in which they start."""
+    """Return the names of all that starts by itself, in the order in which it does."""
     return (
         *SERVICE_NAMES,
         *("api-1", "api-2", "outbox-relay", "emotions-consumer"),
@@ -97,7 +107,7 @@ def clean_environment(layout: Layout, program: Program) -> dict[str, str]:
 
 def _services(layout: Layout) -> list[Program]:
     brokers = [_redis(layout), _epmd(layout), _rabbitmq(layout)]
-    return [_postgres(layout), *brokers, _mail_sink(layout)]
+    return [_postgres(layout), *brokers, _mail_sink(layout), _trace_sink(layout)]
 
 
 def _postgres(layout: Layout) -> Program:
@@ -183,6 +193,19 @@ def _mail_sink(layout: Layout) -> Program:
     )
 
 
+def _trace_sink(layout: Layout) -> Program:
+    return Program(
+        name=TRACE_SINK,
+        group="services",
+        command=(
+            *(sys.executable, "-m", "scripts.stack.trace_sink"),
+            *("--port", str(layout.ports["otlp"]), "--folder", str(layout.place.traces)),
+        ),
+        environment={"PYTHONUNBUFFERED": "1"},
+        in_checkout=True,
+    )
+
+
 def _application(layout: Layout) -> list[Program]:
     environment = settings.application_environment(layout.place, layout.ports)
     python = partial(_python, layout, environment=environment | {"PYTHONUNBUFFERED": "1"})
@@ -239,6 +262,39 @@ def _nginx(layout: Layout) -> Program:
         ),
         stop_signal="QUIT",
         stop_seconds=30,
+    )
+
+
+def _postgres_exporter(layout: Layout) -> Program:
+    password, port = layout.place.secrets()["monitor"], layout.ports["postgres"]
+    url = settings.database_url(settings.MONITOR, password, port)
+    return Program(
+        name="postgres-exporter",
+        group="monitoring",
+        command=(
+            system.find("prometheus-postgres-exporter") or "prometheus-postgres-exporter",
+            f"--web.listen-address=127.0.0.1:{layout.ports['postgres-exporter']}",
+            f"--extend.query-path={CHECKOUT / 'deploy/prometheus/postgres_queries.yml'}",
+            "--log.level=warn",
+        ),
+        environment={"DATA_SOURCE_NAME": f"{url}?sslmode=disable"},
+        needs=("postgres",),
+    )
+
+
+def _prometheus(layout: Layout) -> Program:
+    return Program(
+        name="prometheus",
+        group="monitoring",
+        command=(
+            system.find("prometheus") or "prometheus",
+            f"--config.file={layout.path('prometheus', 'prometheus.yml')}",
+            f"--storage.tsdb.path={layout.path('prometheus', 'data')}",
+            "--storage.tsdb.retention.time=7d",
+            "--storage.tsdb.retention.size=512MB",
+            f"--web.listen-address=127.0.0.1:{layout.ports['prometheus']}",
+            "--log.level=warn",
+        ),
     )
 
 

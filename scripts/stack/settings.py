@@ -9,6 +9,7 @@ from scripts.stack.place import Place
 DATABASE: Final = "ecs"
 OWNER: Final = "ecs_owner"
 APPLICATION: Final = "ecs_app"
+MONITOR: Final = "ecs_monitor"
 RABBITMQ_USER: Final = "ecs"
 
 
@@ -19,7 +20,8 @@ def database_url(user: str, password: str, port: int, *, database: str = DATABAS
 
 def application_environment(place: Place, ports: dict[str, int]) -> dict[str, str]:
     """Return every setting of the application, as its environment variables."""
-    return _common(ports) | _database(place, ports) | _brokers(place, ports) | _secrets(place)
+    settings = _common(ports) | _database(place, ports) | _brokers(place, ports)
+    return settings | _watching(place, ports) | _secrets(place)
 
 
 def as_file(environment: dict[str, str]) -> str:
@@ -44,9 +46,13 @@ def _common(ports: dict[str, int]) -> dict[str, str]:
         "METRICS_ENABLED": "true",
         "METRICS_HOST": "127.0.0.1",
         "METRICS_PORT": "0",
-        "SENTRY_DSN": "",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
     }
+
+
+def _watching(place: Place, ports: dict[str, int]) -> dict[str, str]:
+    watching = place.watching()
+    collector = f"http://127.0.0.1:{ports['otlp']}" if watching.keeps_traces else watching.traces
+    return {"SENTRY_DSN": watching.sentry_dsn, "OTEL_EXPORTER_OTLP_ENDPOINT": collector}
 
 
 def _database(place: Place, ports: dict[str, int]) -> dict[str, str]:

@@ -12,9 +12,16 @@ from typing import IO, Final, Self
 from scripts.stack import answers, configuration, preparation, processes, settings, system
 from scripts.stack.console import Say, silence
 from scripts.stack.errors import StackError
-from scripts.stack.place import CHECKOUT, Place, abandoned, write_private
+from scripts.stack.place import CHECKOUT, NOBODY, Place, Watching, abandoned, write_private
 from scripts.stack.ports import claim_block
-from scripts.stack.programs import Layout, Program, all_programs, program_names
+from scripts.stack.programs import (
+    MONITORING_NAMES,
+    TRACE_SINK,
+    Layout,
+    Program,
+    all_programs,
+    program_names,
+)
 from scripts.stack.supervision import State, Supervisor
 
 EVERYTHING: Final = program_names()
@@ -31,7 +38,8 @@ class Stack:
     One private stack.
 
     ``parts`` are the programs to run. A throw-away stack has its own random place, trades
-    durability for speed and leaves nothing behind. Use it in a ``with`` block, or call
+    durability for speed and leaves nothing behind. ``watched`` says who is told of traces and
+    errors. Use it in a ``with`` block, or call
     ``start()`` and ``stop()``.
     """
 
@@ -43,6 +51,7 @@ class Stack:
         throwaway: bool = False,
         say: Say = silence,
         publish_to: Path | None = None,
+        watched: Watching = NOBODY,
     ) -> None:
         self.place = place or (Place.temporary() if throwaway else Place.of_checkout())
         self.parts = tuple(parts)
@@ -50,6 +59,7 @@ class Stack:
             self.place.home / "public" if throwaway else CHECKOUT / ".stack"
         )
         self._say = say
+        self._watched = watched
         self._lock: IO[str] | None = None
         self._supervisord: subprocess.Popen[bytes] | None = None
         self._layout: Layout | None = None
@@ -102,6 +112,7 @@ class Stack:
         system.ensure_packages(self._say, with_application="rabbitmq" in self.parts)
         self.place.make()
         self._lock = self.place.lock()
+        self.place.tell(self._watched)
         (self.public / "url").unlink(missing_ok=True)  # Left by a stack that was killed.
         try:
             self._clear_leftovers()
@@ -119,7 +130,8 @@ class Stack:
         if self._supervisord is not None:
             self._stop_supervisord(self._supervisord)
         processes.end(self.members, patience_seconds=1)
-        (self.public / "url").unlink(missing_ok=True)
+        for name in ("url", "prometheus"):
+            (self.public / name).unlink(missing_ok=True)
         self._lock.close()
         self._lock = self._supervisord = self._layout = None
         self.place.remove()
@@ -196,7 +208,9 @@ class Stack:
 
     def _programs(self) -> dict[str, Program]:
         programs = all_programs(self.layout)
-        return {name: programs[name] for name in programs if name in self.parts}
+        watched = MONITORING_NAMES if "nginx" in self.parts else ()
+        sink = (TRACE_SINK,) if self.place.watching().keeps_traces else ()
+        return {name: programs[name] for name in programs if name in {*self.parts, *watched, *sink}}
 
     def _clear_leftovers(self) -> None:
         """End what a killed keeper has left, here and in abandoned throw-away places."""
@@ -209,7 +223,7 @@ class Stack:
     def _start_services(self) -> None:
         ports = claim_block(self.place.home, seed=self.place.seed)
         self._layout = Layout(place=self.place, ports=ports)
-        for name in self.parts:
+        for name in self._programs():
             self.place.folder(name)
         self._say(f"writing configuration, ports {ports['http']}-{ports['tools-last']}")
         configuration.write_all(self._layout)
@@ -230,7 +244,8 @@ class Stack:
         preparation.seed(self.env, out=self.public / "demo.json")
 
     def _start_application(self) -> None:
-        later = [item for item in self._programs().values() if item.group != "services"]
+        programs = self._programs().values()
+        later = [item for item in programs if item.group in {"application", "door"}]
         self._wait_for_service(*(name for name in self.parts if name == "epmd"))
         if later:
             self._say("starting the API, the workers and Nginx")
@@ -266,6 +281,8 @@ class Stack:
             (self.public / "logs").symlink_to(self.place.logs)
         with contextlib.suppress(FileExistsError):
             (self.public / "mail").symlink_to(self.place.mail)
+        with contextlib.suppress(FileExistsError):
+            (self.public / "traces").symlink_to(self.place.traces)
 
     def _open(self) -> None:
         """Leave the address, last: it says that the stack is ready."""

@@ -18,7 +18,12 @@ from scripts.stack.programs import Group, Program
 
 SOCKET: Final = "supervisor.sock"
 # Stopped in reverse, one group after the other, so that clients go before what they use.
-PRIORITIES: Final[dict[Group, int]] = {"services": 10, "application": 20, "door": 30}
+PRIORITIES: Final[dict[Group, int]] = {
+    "services": 10,
+    "application": 20,
+    "door": 30,
+    "monitoring": 40,
+}
 
 HEAD: Final = """\
 [supervisord]

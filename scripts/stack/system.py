@@ -5,7 +5,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -87,6 +87,15 @@ def missing_packages(*, with_application: bool) -> list[str]:
     return [package for package, program in found.items() if not program]
 
 
+def missing_monitoring() -> list[str]:
+    """Return the Debian packages of Prometheus whose programs are not there."""
+    programs = {
+        "prometheus": find("prometheus") and find("promtool"),
+        "prometheus-postgres-exporter": find("prometheus-postgres-exporter"),
+    }
+    return [package for package, program in programs.items() if not program]
+
+
 def ensure_packages(say: Say, *, with_application: bool) -> None:
     """
     Install what is missing when we are root and apt is there.
@@ -94,7 +103,21 @@ def ensure_packages(say: Say, *, with_application: bool) -> None:
     Raises:
         StackError: it may not be installed from here; the message names the packages.
     """
-    missing = missing_packages(with_application=with_application)
+    _ensure(say, lambda: missing_packages(with_application=with_application))
+
+
+def ensure_monitoring(say: Say) -> None:
+    """
+    Install Prometheus like the rest; see ``ensure_packages``.
+
+    Raises:
+        StackError: it may not be installed from here; the message names the packages.
+    """
+    _ensure(say, missing_monitoring)
+
+
+def _ensure(say: Say, missing_now: Callable[[], list[str]]) -> None:
+    missing = missing_now()
     if not missing:
         return
     if os.getuid() != 0 or not find("apt-get"):
@@ -105,9 +128,8 @@ def ensure_packages(say: Say, *, with_application: bool) -> None:
         )
     say(f"installing {', '.join(missing)} (apt)")
     with _one_at_a_time():
-        # Another stack of ours may have brought them while we waited.
-        _install(missing_packages(with_application=with_application))
-    if left := missing_packages(with_application=with_application):
+        _install(missing_now())  # Another stack of ours may have brought them while we waited.
+    if left := missing_now():
         raise StackError(f"apt-get did not bring {', '.join(left)}.")
 
 

@@ -17,6 +17,7 @@ from ecs.api.routing import EcsRoute
 from ecs.api.schemas.common import EmptyBody, MoneyText, Paging
 from ecs.domain.principal import Principal, PrincipalKind
 from ecs.services.exceptions import Unauthenticated
+from ecs.telemetry import UNWATCHED, Telemetry
 from ecs.wire.forms import Body, Instant, StrictUuid
 
 USER_ID = UUID("01890000-0000-7000-8000-00000000000a")
@@ -62,10 +63,12 @@ class Payments(Body):
     payments: list[Payment]
 
 
-def small_app(*, act: Act = lambda: None, development: bool = False) -> FastAPI:
+def small_app(
+    *, act: Act = lambda: None, development: bool = False, telemetry: Telemetry = UNWATCHED
+) -> FastAPI:
     app = FastAPI(title="ECS", docs_url=None, redoc_url=None, openapi_url=None)
     error_handlers.install(app, development=development)
-    middleware.install(app, development=development)
+    middleware.install(app, development=development, telemetry=telemetry)
     app.include_router(_user_routes(act))
     app.include_router(_other_routes(act))
     docs_pages.install(app)

@@ -11,11 +11,13 @@ from uuid import uuid4
 
 from ecs.config import RabbitSettings
 from ecs.domain.streams import DeadLetter, Delivery, OutgoingMessage, Stream, letter_id
+from ecs.domain.telemetry import UNMEASURED, Measures
 from ecs.integrations.rabbitmq.connection import Broker
 from ecs.integrations.rabbitmq.consumer import Pace, StreamConsumer
 from ecs.integrations.rabbitmq.handling import CanWork, Handle, Handling
 from ecs.integrations.rabbitmq.intake import BatchLimits
 from ecs.integrations.rabbitmq.publisher import StreamPublisher
+from ecs.integrations.rabbitmq.stream_measures import StreamMeasures
 from tests.amqp import amqp_channel
 
 PATIENCE_SECONDS: Final = 15.0
@@ -110,7 +112,7 @@ async def copied(stream: Stream, rabbitmq: RabbitSettings) -> AsyncIterator[Stre
         channel.exchange_delete(copy.exchange)
 
 
-def a_consumer(
+def a_consumer(  # noqa: PLR0913  (what tests vary)
     broker: Broker,
     stream: Stream,
     handle: Handle,
@@ -118,6 +120,7 @@ def a_consumer(
     batch: BatchLimits = QUICK,
     handle_seconds_max: float = 30,
     can_work: CanWork = always,
+    measures: Measures = UNMEASURED,
     **pace: Any,
 ) -> StreamConsumer:
     quicker: dict[str, Any] = {
@@ -136,8 +139,17 @@ def a_consumer(
         handle_seconds_max=handle_seconds_max,
     )
     return StreamConsumer(
-        broker, name="test", stream=stream, handling=handling, pace=Pace(**(quicker | pace))
+        broker,
+        name="test",
+        stream=stream,
+        handling=handling,
+        pace=Pace(**(quicker | pace)),
+        measured=measuring(stream, measures),
     )
+
+
+def measuring(stream: Stream, measures: Measures = UNMEASURED) -> StreamMeasures:
+    return StreamMeasures(measures=measures, queue=stream.queue, now=lambda: datetime.now(UTC))
 
 
 @asynccontextmanager

@@ -278,6 +278,18 @@ def transactions(user_id: UUID, rows: Iterable[Row]) -> list[dict[str, Any]]:
     ]
 
 
+@asynccontextmanager
+async def stopped(ecs: Outside, *programs: str) -> AsyncIterator[None]:
+    """Keep programs stopped, and leave when they run again."""
+    try:
+        for program in programs:
+            await asyncio.to_thread(ecs.stack.stop_program, program)
+        yield
+    finally:
+        for program in programs:
+            await asyncio.to_thread(ecs.stack.start_program, program)
+
+
 async def until(
     condition: Callable[[], Awaitable[object]], *, seconds: float = PATIENCE_SECONDS, what: str
 ) -> float:

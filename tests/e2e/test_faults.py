@@ -29,6 +29,7 @@ from tests.e2e.support import (
     at_most,
     kill_all,
     slow_first,
+    stopped,
     until,
 )
 
@@ -100,7 +101,7 @@ class TestTheRelayKilled:
     async def test_at_thirty_random_moments_opens_each_account_once(self, ecs: Outside) -> None:
         offers = await ecs.offers(KILL_ROUNDS * ACCEPTS_A_ROUND)
         accepted: list[tuple[Person, str, str]] = []
-        async with _stopped(ecs, RELAY):
+        async with stopped(ecs, RELAY):
             while offers:
                 batch = [offers.pop() for _ in range(ACCEPTS_A_ROUND)]
                 relays = await asyncio.gather(*(_own_relay(ecs) for _ in range(RELAYS)))
@@ -117,7 +118,7 @@ class TestTheRelayKilled:
 class TestRedis:
     async def test_down_keeps_no_accept_from_being_answered_at_once(self, ecs: Outside) -> None:
         offers, accepted, times = await ecs.offers(10), [], []
-        async with _stopped(ecs, "redis"):
+        async with stopped(ecs, "redis"):
             ready = await ecs.http.get("/ready")
             assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
             assert ready.json()["dependencies"]["redis"] == "down"
@@ -136,7 +137,7 @@ class TestRedis:
 
     async def test_forgetting_everything_delays_an_acceptance_only(self, ecs: Outside) -> None:
         person, offer_id = await ecs.an_offer()
-        async with _stopped(ecs, *WORKER_PROGRAMS):
+        async with stopped(ecs, *WORKER_PROGRAMS):
             job_id = await ecs.accepted_job(person, offer_id)
             await until(lambda: _is_published(ecs, job_id), what="the hand-over to Redis")
             async with redis.asyncio.from_url(ecs.stack.env["REDIS_URL"]) as connection:
@@ -252,18 +253,6 @@ async def _outcome(asked: Awaitable[httpx.Response]) -> int | str:
         return (await asked).status_code
     except httpx.RemoteProtocolError:
         return "cut off"
-
-
-@asynccontextmanager
-async def _stopped(ecs: Outside, *programs: str) -> AsyncIterator[None]:
-    """Keep programs stopped, and leave when they run again."""
-    try:
-        for program in programs:
-            await asyncio.to_thread(ecs.stack.stop_program, program)
-        yield
-    finally:
-        for program in programs:
-            await asyncio.to_thread(ecs.stack.start_program, program)
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from ecs.integrations.system_clock import utc_now
 from scripts.stack import BROKER_ONLY, Stack
 from scripts.stack.place import CHECKOUT
 from tests.amqp import amqp_channel, take_all
+from tests.contracts.streams_support import measuring
 from tests.e2e.support import until
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,12 @@ class Load:
             stream=self._stream,
         )
         consumer = StreamConsumer(
-            self._broker, name="load", stream=self._stream, handling=handling, pace=Pace()
+            self._broker,
+            name="load",
+            stream=self._stream,
+            handling=handling,
+            pace=Pace(),
+            measured=measuring(self._stream),
         )
         await consumer.run(stopping)
 

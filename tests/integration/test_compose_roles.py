@@ -36,7 +36,7 @@ async def made(superuser: Any) -> AsyncIterator[str]:
         yield mark
     finally:
         await superuser.execute(f"DROP DATABASE data_{mark} WITH (FORCE)")
-        for role in ("boot", "owner", "app"):
+        for role in ("boot", "owner", "app", "monitor"):
             await superuser.execute(f"DROP ROLE IF EXISTS {role}_{mark}")
 
 
@@ -53,6 +53,8 @@ def _run_script(mark: str) -> None:
         "OWNER_PASSWORD": PASSWORD,
         "APP_USER": f"app_{mark}",
         "APP_PASSWORD": PASSWORD,
+        "MONITOR_USER": f"monitor_{mark}",
+        "MONITOR_PASSWORD": PASSWORD,
     }
     subprocess.run(["bash", str(SCRIPT)], env=given, check=True, capture_output=True)
 
@@ -62,11 +64,11 @@ class TestTheRolesOfCompose:
         rows = await superuser.fetch(
             "SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls"
             " AS strong, rolcanlogin FROM pg_roles WHERE rolname = ANY($1)",
-            [f"owner_{made}", f"app_{made}"],
+            [f"owner_{made}", f"app_{made}", f"monitor_{made}"],
         )
-        assert [(row["strong"], row["rolcanlogin"]) for row in rows] == [(False, True)] * 2
+        assert [(row["strong"], row["rolcanlogin"]) for row in rows] == [(False, True)] * 3
 
-    async def test_only_the_owner_and_the_application_may_enter(
+    async def test_only_the_owner_the_application_and_who_watches_may_enter(
         self, superuser: Any, made: str
     ) -> None:
         rows = await superuser.fetch(
@@ -77,6 +79,7 @@ class TestTheRolesOfCompose:
         assert {(row["who"], row["what"]) for row in rows} == {
             *((f"owner_{made}", what) for what in ("CREATE", "CONNECT", "TEMPORARY")),
             (f"app_{made}", "CONNECT"),
+            (f"monitor_{made}", "CONNECT"),
         }
 
     async def test_the_superuser_keeps_no_password(self, superuser: Any, made: str) -> None:

@@ -78,6 +78,19 @@ VIOLATIONS: Final[dict[str, tuple[Change, str]]] = {
     "grace": (lambda s: s["api"].update(stop_grace_period="10s"), "api: too little time"),
     "image": (lambda s: s["redis"].update(image="redis:latest"), "redis: an image that may"),
     "network": (lambda s: s["nginx"]["networks"].append("data"), "nginx reaches postgres"),
+    "grafana published": (
+        lambda s: s["grafana"].update(ports=["3000:3000"]),
+        "grafana: published",
+    ),
+    "grafana's network": (
+        lambda s: s["grafana"]["networks"].append("data"),
+        "grafana reaches postgres",
+    ),
+    "watched unasked": (lambda s: s["prometheus"].pop("profiles"), "prometheus: another profile"),
+    "watched from outside": (
+        lambda s: s["nginx"]["networks"].append("watch"),
+        "nginx reaches prometheus",
+    ),
     "published": (lambda s: s["postgres"].update(ports=["5432:5432"]), "postgres: published"),
     "outside": (lambda s: s["api"]["networks"].append("edge"), "api: reaches the outside"),
     "nowhere": (lambda s: s["cron"].update(networks=["mars"]), "cron: nowhere"),
@@ -100,6 +113,7 @@ def problems(file: Compose, kind: str, home: Path) -> list[str]:
         *containers.image_problems(file),
         *containers.service_problems(file),
         *containers.port_problems(file, kind, NGINX),
+        *containers.monitoring_problems(file),
     ]
     if kind == "prod":
         found += [*containers.hardening_problems(file), *containers.network_problems(file)]
@@ -211,6 +225,8 @@ class TestTheSameSystem:
             "rabbitmq": ["127.0.0.1:${RABBITMQ_PORT:-5672}:5672"],
             "api": ["127.0.0.1:${APP_PORT:-8000}:8000"],
             "mailpit": ["127.0.0.1:8025:8025"],
+            "prometheus": ["127.0.0.1:9090:9090"],
+            "grafana": ["127.0.0.1:3000:3000"],
         }
 
     @KINDS

@@ -66,9 +66,12 @@ WITHOUT_DATA: Final = {
     "up": "-m scripts.stack up",
     "down": "-m scripts.stack down",
     "status": "-m scripts.stack status",
+    "monitoring": "-m scripts.stack monitoring",
     "restart PROGRAM=cron": "-m scripts.stack restart cron",
     "new-encryption-key": "-m scripts.stack new-encryption-key",
     "drop-encryption-key KEY=1": "-m scripts.stack drop-encryption-key 1",
+    "trace": "-m scripts.show_trace",
+    "trace REQUEST=r-1": "-m scripts.show_trace --request r-1",
     "logs PROGRAM=api-1": "-m scripts.stack logs api-1",
     "test": "-m pytest -n 2 --dist worksteal",
     "test-unit ARGS=-x": "-m pytest tests/unit -x",
@@ -82,6 +85,7 @@ WITHOUT_DATA: Final = {
     "format": "format .",
     "benchmark-prequalification": "-m scripts.benchmark_prequalification",
     "benchmark-ingest": "-m scripts.benchmark_ingest",
+    "benchmark-metrics": "-m scripts.benchmark_metrics",
 }
 MISSING_WORDS: Final = {
     "create-client": "Give NAME=",
@@ -380,6 +384,16 @@ class TestTheRest:
     def test_a_key_that_is_inherited_is_not_dropped(self, folder: Folder) -> None:
         made = folder.make("drop-encryption-key", "--environment-overrides", KEY="1")
         assert (made.code, made.called) == (2, [])
+
+    @pytest.mark.parametrize("target", ["run", "up"])
+    def test_who_is_told_of_traces_and_errors_is_who_is_named_to_make(
+        self, folder: Folder, target: str
+    ) -> None:
+        telling = '#!/bin/sh\necho "$GIVEN_TRACES|$GIVEN_SENTRY_DSN" >> "$SCRIBE"\n'
+        folder.program(".venv/bin/python", telling)
+        inherited = folder.make(target, TRACES="1", SENTRY_DSN="http://a$b@h/1")
+        given = folder.make(target, "TRACES=1", "SENTRY_DSN=http://a$b@h/1")
+        assert (inherited.called, given.called) == (["|"], ["1|http://a$b@h/1"])
 
     @pytest.mark.parametrize("target", ["status", "lint", "test", "seed-dev"])
     def test_fails_when_what_it_calls_fails(self, folder: Folder, port: int, target: str) -> None:

@@ -10,21 +10,22 @@ handlers know what they have seen.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp.commands import Basic
 
-from ecs.domain.streams import DeadLetter, Delivery, Left, Postponed, Stream
-from ecs.domain.telemetry import UNMEASURED, Measures
+from ecs.domain.streams import Delivery, Left, Postponed, Stream
 from ecs.integrations.exceptions import DestinationUnavailable
 from ecs.integrations.rabbitmq import topology
 from ecs.integrations.rabbitmq.connection import Broker, Link, ask, tag_of
 from ecs.integrations.rabbitmq.handling import ATTEMPT_HEADER, Handling
 from ecs.integrations.rabbitmq.intake import BatchLimits, Intake
+from ecs.integrations.rabbitmq.stream_measures import StreamMeasures, dead_codes
 
 log = structlog.get_logger(__name__)
 
@@ -63,9 +64,9 @@ class StreamConsumer:
         stream: Stream,
         handling: Handling,
         pace: Pace,
-        measures: Measures = UNMEASURED,
+        measured: StreamMeasures,
     ) -> None:
-        self._measures = measures
+        self._measured = measured
         self._broker = broker
         self._name = name
         self._stream = stream
@@ -126,7 +127,9 @@ class StreamConsumer:
             await topology.declare(link, self._stream)
             if not await self._can_work(stopping):
                 return
-            session = await _Session.open(link, self._stream, self._handling, self._pace)
+            session = await _Session.open(
+                link, self._stream, self._handling, self._pace, self._measured
+            )
             await session.run(stopping)
         except BaseException:
             link.abort()
@@ -145,13 +148,16 @@ class _Session:
     stream: Stream
     handling: Handling
     pace: Pace
+    measured: StreamMeasures
     intake: Intake[DeliveredMessage]
     acknowledging: asyncio.Lock
     cancelled: asyncio.Event
     tag: str
 
     @classmethod
-    async def open(cls, link: Link, stream: Stream, handling: Handling, pace: Pace) -> "_Session":
+    async def open(
+        cls, link: Link, stream: Stream, handling: Handling, pace: Pace, measured: StreamMeasures
+    ) -> "_Session":
         """Start consuming."""
         watching, channel = await link.channel(), await link.channel()
         intake = Intake[DeliveredMessage](pace.batch)
@@ -172,6 +178,7 @@ class _Session:
             stream=stream,
             handling=handling,
             pace=pace,
+            measured=measured,
             intake=intake,
             acknowledging=asyncio.Lock(),
             cancelled=cancelled,
@@ -190,12 +197,15 @@ class _Session:
             if not batch:
                 break
             started = time.monotonic()
-            left = await self.handling.left_of([_delivery(message) for message in batch])
+            deliveries = [_delivery(message) for message in batch]
+            self.measured.taken(_sent_at(batch, deliveries))
+            left = await self.handling.left_of(deliveries)
             await self.handling.put_aside(left)
             async with self.acknowledging:
                 await ask(self.channel.basic_ack(tag_of(batch[-1]), multiple=True))
             handled_seconds = time.monotonic() - started
-            self._log_batch(batch, left, waited=waited_seconds, handled=handled_seconds)
+            self.measured.done(deliveries, left, handled_seconds=handled_seconds)
+            self._log_batch(deliveries, left, waited=waited_seconds, handled=handled_seconds)
         # The broker reads the channel in order: when it has closed it, it knows every answer.
         await ask(self.channel.close(), seconds=self.pace.stop_seconds)
 
@@ -238,7 +248,7 @@ class _Session:
 
     def _log_batch(
         self,
-        batch: Sequence[DeliveredMessage],
+        deliveries: Sequence[Delivery],
         left: Sequence[Left],
         *,
         waited: float,
@@ -247,10 +257,10 @@ class _Session:
         log.info(
             "stream.batch",
             queue=self.stream.queue,
-            messages=len(batch),
-            body_bytes=sum(len(message.body) for message in batch),
-            redelivered=sum(_delivery(message).redelivered for message in batch),
-            dead=dict(Counter(one.code for one in left if isinstance(one, DeadLetter))),
+            messages=len(deliveries),
+            body_bytes=sum(len(delivery.body) for delivery in deliveries),
+            redelivered=sum(delivery.redelivered for delivery in deliveries),
+            dead=dict(dead_codes(left)),
             postponed=dict(Counter(one.code for one in left if isinstance(one, Postponed))),
             waited_ms=round(waited * 1000),
             handled_ms=round(handled * 1000),
@@ -288,6 +298,15 @@ def _delivery(message: DeliveredMessage) -> Delivery:
         redelivered=isinstance(message.delivery, Basic.Deliver) and message.delivery.redelivered,
         attempt=attempt_of(properties.headers or {}),
     )
+
+
+def _sent_at(
+    messages: Sequence[DeliveredMessage], deliveries: Sequence[Delivery]
+) -> Iterator[datetime | None]:
+    """Yield when each was sent; of one that was postponed, it is a retry queue's time as well."""
+    for message, delivery in zip(messages, deliveries, strict=True):
+        if delivery.attempt == 1:
+            yield message.header.properties.timestamp
 
 
 def attempt_of(headers: Mapping[str, Any]) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import structlog
 
-from ecs.domain.measures import ALL
+from ecs.domain.measures import ALL, LOG_LINES
 from ecs.domain.telemetry import Counter, Gauge, Histogram, Measure, Measures
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,9 @@ class ForwardedMeasures:
         try:
             os.write(self._pipe, line)
         except OSError as error:
-            log.warning("metrics.measurement-lost", name=measure.name, reason=type(error).__name__)
+            if measure is not LOG_LINES:  # This very line would be counted, and lost as well.
+                reason = type(error).__name__
+                log.warning("metrics.measurement-lost", name=measure.name, reason=reason)
 
 
 def receive_forwarded(measures: Measures) -> ForwardedMeasures:

@@ -1,5 +1,6 @@
 """Measures kept by prometheus-client, in a registry of their own, and shown on a port."""
 
+import os
 from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any, Final
@@ -51,7 +52,11 @@ class PrometheusMeasures:
         A port that is taken is told and lived with: a process is there for its work.
         """
         try:
-            prometheus_client.start_http_server(port, addr=host, registry=self._registry)
+            server, _ = prometheus_client.start_http_server(
+                port, addr=host, registry=self._registry
+            )
+            # A job that outlives its killed worker must not keep the port from the next one.
+            os.register_at_fork(after_in_child=server.socket.close)
         except OSError as error:
             log.error("metrics.not-served", port=port, reason=str(error))  # noqa: TRY400  (no stack)
 

@@ -22,6 +22,9 @@ class OutboxEventRow(SQLModel, table=True):
             "outbox_events_waiting", "destination", "available_at", postgresql_where=text(WAITING)
         ),
         Index("outbox_events_by_published", "published_at"),
+        Index(
+            "outbox_events_parked", "destination", postgresql_where=text("parked_at IS NOT NULL")
+        ),
         CheckConstraint("attempt >= 1", name="outbox_events_attempt_positive"),
         CheckConstraint("failures >= 0", name="outbox_events_failures_not_negative"),
         CheckConstraint(

@@ -68,6 +68,11 @@ class PrequalificationApplicationRow(SQLModel, table=True):
             "id",
             postgresql_where=text("status = 'MANUAL_REVIEW'"),
         ),
+        Index(
+            "prequalification_applications_pending",
+            "created_at",
+            postgresql_where=text("status = 'PENDING'"),
+        ),
         Index("prequalification_applications_by_key", "pan_key_id", "id"),
     )
 
