@@ -19,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 FOLDER: Final = Path(".stack/traces")
-BAR_CHARACTERS: Final = 40
+WIDTH: Final = 120
+TEXT_CHARACTERS: Final = 80
 NS_PER_MS: Final = 1_000_000
 
 Span = dict[str, Any]
@@ -43,9 +44,9 @@ def main() -> int:
     if not trace:
         print(_advice(words.request), file=sys.stderr)  # noqa: T201  (what the user waits for)
         return 1
-    console = Console()
     # A pipe has no width of its own.
-    console.print(drawn(trace), width=None if console.is_terminal else 120)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(drawn(trace, bar_characters=max(console.width - TEXT_CHARACTERS, 10)))
     return 0
 
 
@@ -67,7 +68,7 @@ def trace_of(spans: Sequence[Span], *, request: str | None) -> list[Line]:
     return [*_below(None, [span for span in spans if span["trace_id"] == newest], depth=0)]
 
 
-def drawn(trace: Sequence[Line]) -> Table:
+def drawn(trace: Sequence[Line], *, bar_characters: int = WIDTH - TEXT_CHARACTERS) -> Table:
     """Return a trace as a table with a bar for each span."""
     first = min(line.span["start_ns"] for line in trace)
     whole = max(max(line.span["end_ns"] for line in trace) - first, 1)
@@ -76,7 +77,7 @@ def drawn(trace: Sequence[Line]) -> Table:
     table.add_column("what", overflow="ellipsis", no_wrap=True)
     for name in ("starts ms", "takes ms"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True, min_width=BAR_CHARACTERS)
+    table.add_column("", no_wrap=True, min_width=bar_characters)
     for line in trace:
         span, begins = line.span, line.span["start_ns"] - first
         takes = span["end_ns"] - span["start_ns"]
@@ -85,7 +86,7 @@ def drawn(trace: Sequence[Line]) -> Table:
             Text("  " * line.depth + span["name"], style="red" if span["failed"] else ""),
             f"{begins / NS_PER_MS:.1f}",
             f"{takes / NS_PER_MS:.1f}",
-            _bar(begins / whole, takes / whole),
+            _bar(begins / whole, takes / whole, characters=bar_characters),
         )
     return table
 
@@ -109,10 +110,10 @@ def _below(parent_id: str | None, spans: Sequence[Span], *, depth: int) -> Itera
         yield from _below(child["span_id"], spans, depth=depth + 1)
 
 
-def _bar(begins: float, takes: float) -> str:
-    before = min(int(begins * BAR_CHARACTERS), BAR_CHARACTERS - 1)
-    length = max(round(takes * BAR_CHARACTERS), 1)
-    return " " * before + "█" * min(length, BAR_CHARACTERS - before)
+def _bar(begins: float, takes: float, *, characters: int) -> str:
+    before = min(int(begins * characters), characters - 1)
+    length = max(round(takes * characters), 1)
+    return " " * before + "█" * min(length, characters - before)
 
 
 def _advice(request: str | None) -> str:

@@ -36,10 +36,10 @@ class Taken:
 
 
 @contextmanager
-def trace_collector() -> Iterator[Taken]:
+def trace_collector(*, port: int = 0) -> Iterator[Taken]:
     """A collector of traces; ``items`` are spans as ``scripts.stack.trace_sink`` writes them."""
     taken = Taken(url="")
-    server = Collector(port=0, store=taken.items.extend)
+    server = Collector(port=port, store=taken.items.extend)
     taken.url = f"http://127.0.0.1:{server.server_address[1]}"
     with _serving(server):
         yield taken
@@ -84,7 +84,7 @@ def _events_of(envelope: bytes) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _serving(server: ThreadingHTTPServer) -> Iterator[None]:
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
     thread.start()
     try:
         yield

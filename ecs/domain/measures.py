@@ -158,7 +158,7 @@ OUTBOX_FAILURES: Final = Counter(
 )
 OUTBOX_SECONDS: Final = Histogram(
     name="ecs_outbox_delay_seconds",
-    help="From the writing of an outbox row to its confirmation.",
+    help="From the writing of an outbox row, or when it was due again, to its confirmation.",
     labels={"destination": _DESTINATIONS},
     buckets=LONG_SECONDS,
 )

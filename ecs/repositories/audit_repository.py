@@ -19,7 +19,8 @@ SELECT * FROM unnest(
     CAST(:application_ids AS uuid[]), CAST(:request_ids AS text[]))
 """)
 _NEWEST_ID: Final = text("""
-SELECT max(id) FROM audit_log HAVING max(id) > (SELECT coalesce(max(last_id), 0) FROM audit_seals)
+SELECT max(id) FROM audit_log
+HAVING max(id) > coalesce((SELECT last_id FROM audit_seals ORDER BY id DESC LIMIT 1), 0)
 """)
 # An INSERT takes this lock before it takes an id, and keeps it to the end of its transaction.
 _WRITERS: Final = text("""

@@ -7,7 +7,8 @@ Send ten people through the whole journey on the running stack, and show what ea
     python -m scripts.demo --url http://api:8000
 
 Each run is about ten new people. What they must get is written down in ``outcomes.json``: the exit
-code is 1 when somebody got something else, 2 when the demo could not go on.
+code is 1 when somebody got something else, 2 when the demo could not go on. Three of them ask for
+a loan, too; what came of that is only shown.
 """
 
 import argparse
@@ -26,8 +27,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scripts.demo.api import Access, DemoError, opened
+from scripts.demo.loans import Reply, ask_for_loans
 from scripts.demo.outcomes import differences, documented
-from scripts.demo.report import WIDTH, summary, table
+from scripts.demo.report import WIDTH, summary, table, told
 from scripts.demo.roles import ROLES, Role
 from scripts.demo.walk import Run, Visit, visit
 
@@ -49,15 +51,20 @@ def main() -> int:
     started = time.monotonic()
     try:
         access = Access.read(arguments.stack, url=arguments.url)
-        visits = asyncio.run(walk_all(access))
+        visits, replies = asyncio.run(walk_all(access))
     except DemoError as error:
         Console(stderr=True, highlight=False).print(str(error), markup=False)
         return IMPOSSIBLE
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped; the people who have registered stay.")
         return IMPOSSIBLE
-    show = show_as_json if arguments.json else show_as_table
-    return show(screen, visits, access=access, folder=arguments.stack, started=started)
+    if arguments.json:
+        return show_as_json(screen, visits)
+    seconds = time.monotonic() - started
+    shown = show_as_table(screen, visits, replies, seconds=seconds)
+    for what, where in _pointers(visits, url=access.url, folder=arguments.stack):
+        screen.print(f"  {what:<34}{where}", markup=False)
+    return shown
 
 
 def read_arguments() -> argparse.Namespace:
@@ -76,9 +83,9 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def walk_all(access: Access) -> list[Visit]:
+async def walk_all(access: Access) -> tuple[list[Visit], list[Reply]]:
     """
-    Return what the ten got, a few at a time.
+    Return what the ten got, a few at a time, and what those who asked for a loan were told.
 
     Raises:
         DemoError: somebody cannot go on.
@@ -104,7 +111,8 @@ async def walk_all(access: Access) -> list[Visit]:
             def say(name: str, step: str) -> None:
                 progress.update(task, description=f"{name.replace('_', ' ')} {step}")
 
-            return await _together(run, say=say, done=lambda: progress.advance(task))
+            visits = await _together(run, say=say, done=lambda: progress.advance(task))
+            return visits, await ask_for_loans(run, visits)
 
 
 async def _together(run: Run, *, say: Say, done: Callable[[], None]) -> list[Visit]:
@@ -125,23 +133,22 @@ async def _together(run: Run, *, say: Say, done: Callable[[], None]) -> list[Vis
 
 
 def show_as_table(
-    screen: Console, visits: Sequence[Visit], *, access: Access, folder: Path, started: float
+    screen: Console, visits: Sequence[Visit], replies: Sequence[Reply], *, seconds: float
 ) -> int:
-    """Print the table, the comparison, and where to look next."""
+    """Print the table, the comparison, and what became of the loans."""
     found = {one.role.name: one.outcome for one in visits}
     different = differences(found, documented())
     screen.print(table(found))
     screen.print()
     screen.print(summary(different))
-    screen.print(f"Ten new people in {time.monotonic() - started:.1f} s. Look next:")
-    for what, where in _pointers(visits, url=access.url, folder=folder):
-        screen.print(f"  {what:<34}{where}", markup=False)
+    screen.print("Three of them also asked for a loan (docs/prequalification.md):")
+    for reply in replies:
+        screen.print(f"  {told(reply)}", markup=False)
+    screen.print(f"Ten new people in {seconds:.1f} s. Look next:")
     return DIFFERENT if different else 0
 
 
-def show_as_json(
-    screen: Console, visits: Sequence[Visit], *, access: Access, folder: Path, started: float
-) -> int:
+def show_as_json(screen: Console, visits: Sequence[Visit]) -> int:
     """Print one line a person, for other programs."""
     expected = documented()
     different = differences({one.role.name: one.outcome for one in visits}, expected)

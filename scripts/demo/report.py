@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
+from scripts.demo.loans import Reply
 from scripts.demo.outcomes import Mood, Outcome
 from scripts.demo.roles import ROLES, Role
 from scripts.demo.walk import CURRENCY
@@ -38,6 +39,14 @@ def summary(lines: Mapping[str, Sequence[str]]) -> Text:
     for name, found in lines.items():
         told += [f"  {_plain(name)}", *(f"    {line}" for line in found)]
     return Text("\n".join(told), style="red")
+
+
+def told(reply: Reply) -> str:
+    """Return what became of a wish for a loan, in one line."""
+    wish = f"{reply.wish.loan_type.lower()}, {reply.wish.amount:,} INR"
+    score = f"score {reply.score}" if reply.score else "no score yet"
+    most = f", at most {Decimal(reply.most):,.2f}" if reply.most else ""
+    return f"{wish:<22}{_plain(reply.status.lower()):<15}{score}{most}"
 
 
 def _rows(role: Role, outcome: Outcome) -> list[Text]:

@@ -17,6 +17,8 @@ from scripts.stack.supervision import Supervisor
 EVERY: Final = "5s"
 ASK_SECONDS: Final = 10.0
 START_SECONDS: Final = 60
+# Debian leaves the newer ones out; every Prometheus 2 has these.
+PAGES: Final = "/classic"
 APIS: Final = ("api-1", "api-2")
 RULES: Final = CHECKOUT / "deploy" / "prometheus" / "rules"
 # What a first look is worth: a title, and the expression that Prometheus draws.
@@ -77,10 +79,10 @@ def targets(url: str) -> dict[str, str]:
 
 def words_for_user(url: str) -> str:
     """Return where to look."""
-    graphs = [(title, f"{url}/graph?{urlencode(_graph(words))}") for title, words in GRAPHS]
+    graphs = [(title, f"{url}{PAGES}/graph?{urlencode(_graph(words))}") for title, words in GRAPHS]
     lines = [
-        ("what fires, what would", f"{url}/alerts"),
-        ("what is asked, and whether it answers", f"{url}/targets"),
+        ("what fires, what would", f"{url}{PAGES}/alerts"),
+        ("what is asked, and whether it answers", f"{url}{PAGES}/targets"),
         *graphs,
         ("every metric, alert and dashboard", "docs/monitoring.md"),
     ]
@@ -141,7 +143,7 @@ def _wait_for_targets(url: str) -> None:
     except StackError:
         missing = [name for name, health in targets(url).items() if health != "up"]
         raise StackError(
-            f"Prometheus runs ({url}/targets), but does not reach {', '.join(missing)}."
+            f"Prometheus runs ({url}{PAGES}/targets), but does not reach {', '.join(missing)}."
         ) from None
 
 

@@ -121,7 +121,7 @@ class TestRqJobs:
     async def test_carry_what_the_worker_needs_as_json(
         self, publisher: RqPublisher, redis: Redis
     ) -> None:
-        message = a_message()
+        message = a_message(trace_parent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
         await publisher.publish([message])
         job = Job.fetch(ids(redis)[0], connection=redis, serializer=JSONSerializer)
         assert job.func_name == JOB_FUNCTIONS[message.kind]
@@ -129,6 +129,7 @@ class TestRqJobs:
             **message.payload,
             "job_id": str(message.id),
             "request_id": "req-1",
+            "trace_parent": message.trace_parent,
         }
         assert UUID(job.kwargs["job_id"]) == message.id
         assert job.timeout == JOB_SECONDS_MAX < MAIL_JOB_SECONDS_MAX

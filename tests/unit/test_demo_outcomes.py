@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -20,7 +19,6 @@ from ecs.domain.credit.history import TransactionHistory
 from ecs.integrations.risk_model_file import load_risk_model
 from ecs.services.credit_service import CreditOfferCalculator
 from scripts.demo.__main__ import DIFFERENT, show_as_table
-from scripts.demo.api import Access
 from scripts.demo.outcomes import Outcome, differences, documented
 from scripts.demo.report import WIDTH, summary, table
 from scripts.demo.roles import CHEERFUL, ROLES, SAD, Role, Week
@@ -260,6 +258,5 @@ def shown(found: Mapping[str, Outcome]) -> tuple[int, str]:
         )
         for role in ROLES
     ]
-    access = Access(url="http://127.0.0.1:9", client_id="", client_secret="")
-    code = show_as_table(screen, visits, access=access, folder=Path(), started=0.0)
+    code = show_as_table(screen, visits, [], seconds=0.0)
     return code, screen.export_text()

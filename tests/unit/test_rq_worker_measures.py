@@ -20,7 +20,7 @@ import gc, os, signal, structlog
 from ecs.domain.measures import JOB_SECONDS
 from workers.runtime import start
 
-_, telemetry = start("rq-accounts")
+_, telemetry = start("rq-accounts", forks=True)
 for one in gc.get_objects():
     if str(type(one).__module__).startswith("prometheus_client") and hasattr(one, "_lock"):
         one._lock.acquire(timeout=0.1)

@@ -64,7 +64,7 @@ def outcomes(deliveries: Iterable[Delivery], left: Sequence[Left]) -> Counter[st
     bodies = Counter(delivery.body for delivery in deliveries)
     postponed = bodies & Counter(one.delivery.body for one in left if isinstance(one, Postponed))
     rest = bodies - postponed
-    dead = bodies & Counter(one.body for one in left if isinstance(one, DeadLetter))
+    dead = rest & Counter(one.body for one in left if isinstance(one, DeadLetter))
     return Counter(postponed=postponed.total(), dead=dead.total(), done=rest.total() - dead.total())
 
 

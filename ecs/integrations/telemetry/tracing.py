@@ -4,9 +4,10 @@ import atexit
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -30,9 +31,9 @@ FLUSH_SECONDS_MAX: Final = 2.0
 DELAY_MS: Final = 1000
 KEPT_MAX: Final = 4096
 BATCH_MAX: Final = 512
+STATEMENTS_MAX: Final = 1024  # There are fewer: each is a constant.
 # https://www.w3.org/TR/trace-context/#traceparent-header
 TRACE_PARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-
 TARGET: Final = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+([a-z_]+)")
 
 
@@ -222,6 +223,7 @@ def _nothing(_: BaseException | None) -> None:
     """End what never began."""
 
 
+@lru_cache(maxsize=STATEMENTS_MAX)
 def _name_of(statement: str) -> str:
     """Return what a statement does to which table, as far as its words tell."""
     words = statement.split(maxsplit=1)
@@ -229,7 +231,8 @@ def _name_of(statement: str) -> str:
     return " ".join([*(word.upper() for word in words[:1]), *(target.groups() if target else ())])
 
 
-def _described(statement: str) -> dict[str, str]:
+@lru_cache(maxsize=STATEMENTS_MAX)
+def _described(statement: str) -> Mapping[str, str]:
     return {"db.system.name": "postgresql", "db.query.text": " ".join(statement.split())}
 
 
