@@ -1,4 +1,4 @@
-"""Everything that is measured. Each process keeps all of it; most of it stays at nought there."""
+"""Everything that is measured: each process counts what it does, and knows all the names."""
 
 from typing import Final
 

@@ -12,9 +12,8 @@ class Measure:
     """
     Something measured, by its Prometheus name: ``ecs_``, words, and the base unit.
 
-    ``labels`` gives each label the values known beforehand: they exist from the start, at nought.
-    A label without any takes what comes, which must be of a bounded kind: never an id, never a
-    text that a client wrote.
+    ``labels`` gives each label the values known beforehand. A label without any takes what comes,
+    which must be of a bounded kind: never an id, never a text that a client wrote.
     """
 
     name: str
@@ -24,7 +23,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter(Measure):
-    """Something that happens, counted since the process began."""
+    """Something that happens, counted since the process began: known labels begin at nought."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,7 @@ class Histogram(Measure):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauge(Measure):
-    """Something that has a size at any time."""
+    """Something that has a size at any time; there is none until somebody has looked."""
 
 
 class Measures(Protocol):

@@ -33,7 +33,12 @@ def laid_out(folder: Path, *, alert: dict[str, Any]) -> str:
     groups = yaml.safe_load(RECORDING.read_text())["groups"]
     needed = [group for group in groups if _records(group) & _mentioned(alert["expr"])]
     (folder / "rules" / RECORDING.name).write_text(yaml.safe_dump({"groups": needed}))
-    only = {"groups": [{"name": "one", "rules": [alert]}]}
+    (name,) = (
+        group["name"]
+        for group in yaml.safe_load(ALERTS.read_text())["groups"]
+        if alert["alert"] in {rule["alert"] for rule in group["rules"]}
+    )
+    only = {"groups": [{"name": name, "rules": [alert]}]}
     (folder / "rules" / ALERTS.name).write_text(yaml.safe_dump(only))
     tests = folder / "tests" / f"{alert['alert']}.yml"
     tests.write_text((RULE_TESTS / tests.name).read_text())

@@ -123,7 +123,7 @@ async def look(database: Database, redis_url: str) -> AsyncIterator[Looking]:
 
 class TestLookAtDatabase:
     async def test_sees_nothing_where_nothing_waits(self, look: Looking) -> None:
-        assert look.up("postgresql") == 0
+        assert look.up("postgresql") is None  # Nobody has looked yet.
         assert await look.sees() == {}
         assert look.up("postgresql") == 1
 

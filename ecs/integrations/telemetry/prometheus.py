@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from itertools import product
+from threading import Lock
 from typing import Any, Final
 
 import prometheus_client
@@ -18,12 +19,22 @@ CONTENT_TYPE: Final = exposition.CONTENT_TYPE_PLAIN_0_0_4
 
 
 class PrometheusMeasures:
-    """Keeps every measure from the start; what is known of its labels begins at nought."""
+    """
+    Keeps what this process measures.
+
+    Counters and histograms are there from the start, at nought for every label value that is known:
+    nothing has happened yet. A gauge is there once it is set: nought would be an answer.
+    """
 
     def __init__(self, measures: Iterable[Measure] = ALL) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._families = {one.name: _family(one, self._registry) for one in measures}
+        self._families = {
+            one.name: _family(one, self._registry)
+            for one in measures
+            if not isinstance(one, Gauge)
+        }
+        self._adding = Lock()
 
     def count(self, counter: Counter, /, amount: float = 1, **labels: str) -> None:
         """Add ``amount`` to a counter."""
@@ -61,8 +72,14 @@ class PrometheusMeasures:
             log.error("metrics.not-served", port=port, reason=str(error))  # noqa: TRY400  (no stack)
 
     def _of(self, measure: Measure, labels: dict[str, str]) -> Any:
-        family = self._families[measure.name]
+        family = self._families.get(measure.name) or self._added(measure)
         return family.labels(**labels) if measure.labels else family
+
+    def _added(self, measure: Measure) -> Any:
+        with self._adding:
+            if measure.name not in self._families:
+                self._families[measure.name] = _family(measure, self._registry)
+            return self._families[measure.name]
 
 
 def _family(measure: Measure, registry: CollectorRegistry) -> Any:
@@ -76,7 +93,7 @@ def _family(measure: Measure, registry: CollectorRegistry) -> Any:
                 measure.name, measure.help, buckets=tuple(measure.buckets), **options
             )
         case _:
-            family = prometheus_client.Gauge(measure.name, measure.help, **options)
+            return prometheus_client.Gauge(measure.name, measure.help, **options)
     if measure.labels:  # Without labels the one child is there by itself.
         for values in product(*measure.labels.values()):
             family.labels(*values)

@@ -163,6 +163,8 @@ class TestEveryMeasure:
             )
             for values in product(*measure.labels.values())
         }
+        if isinstance(measure, Gauge):
+            expected = set()  # Nought would be an answer, and nobody has looked.
         found = shown(PrometheusMeasures([measure]))
 
         assert expected == {one for one in found if one[0] == measure.name + suffix}
@@ -177,7 +179,11 @@ class TestTheCatalogue:
         assert {HTTP_SECONDS.name, CREDIT_DECISIONS.name} < set(names)
 
     def test_is_shown_whole_and_as_its_kind(self) -> None:
-        text = PrometheusMeasures().exposition().decode()
+        measures = PrometheusMeasures()
+        for measure in ALL:
+            if isinstance(measure, Gauge):
+                measures.set(measure, 1, **dict.fromkeys(measure.labels, "some"))
+        text = measures.exposition().decode()
         families = {family.name: family for family in text_string_to_metric_families(text)}
 
         for measure in ALL:
