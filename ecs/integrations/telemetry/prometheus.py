@@ -30,9 +30,7 @@ class PrometheusMeasures:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._families = {
-            one.name: _family(one, self._registry)
-            for one in measures
-            if not isinstance(one, Gauge)
+            one.name: _family(one, self._registry) for one in measures if not isinstance(one, Gauge)
         }
         self._adding = Lock()
 
