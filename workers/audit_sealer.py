@@ -8,6 +8,7 @@ import structlog
 from ecs.bootstrap import Application, application
 from ecs.domain.audit import Candidate
 from ecs.services.exceptions import RepositoryError
+from workers.repeated import Repeated
 from workers.runtime import start, stop_event
 
 log = structlog.get_logger(__name__)
@@ -18,34 +19,24 @@ ROUND_SECONDS: Final = 1.0
 
 
 class Rounds:
-    """Rounds of sealing. Remembers what has to wait, and whether the last round failed."""
+    """Rounds of sealing. Remembers what has to wait."""
 
     def __init__(self, ecs: Application) -> None:
         self._ecs = ecs
         self._candidate: Candidate | None = None
-        self._failure = ""
+        self._sealing = Repeated(
+            self._seal,
+            failed="audit.sealing-failed",
+            again="audit.sealing-again",
+            expected=(RepositoryError,),
+        )
 
     async def one(self) -> None:
         """Seal what may be sealed; a failure is told once, until it is over."""
-        try:
-            self._candidate = await self._ecs.audit.seal(self._candidate)
-        except Exception as error:  # noqa: BLE001  (the next round may go better)
-            self._tell(error)
-        else:
-            if self._failure:
-                log.info("audit.sealing-again")
-            self._failure = ""
+        await self._sealing.once()
 
-    def _tell(self, error: Exception) -> None:
-        expected = isinstance(error, RepositoryError)
-        failure = "database" if expected else repr(error)
-        if failure == self._failure:
-            return
-        self._failure = failure
-        if expected:
-            log.warning("audit.sealing-failed", reason=repr(error))
-        else:
-            log.error("audit.sealing-failed", exc_info=error)
+    async def _seal(self) -> None:
+        self._candidate = await self._ecs.audit.seal(self._candidate)
 
 
 async def run(ecs: Application) -> None:

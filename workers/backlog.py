@@ -8,6 +8,7 @@ import structlog
 
 from ecs.bootstrap import Application, application
 from ecs.services.exceptions import DestinationUnavailable, RepositoryError
+from workers.repeated import Repeated
 from workers.runtime import start, stop_event
 
 log = structlog.get_logger(__name__)
@@ -18,41 +19,18 @@ ROUND_SECONDS: Final = 5.0
 EXPECTED: Final = (DestinationUnavailable, RepositoryError)
 
 
-class Watch:
-    """Looks at one place again and again. Remembers whether the last look failed."""
+def looking_at(place: str, look: Callable[[], Awaitable[None]]) -> Repeated:
+    """Return looks at one place, any number of them."""
+    return Repeated(
+        look, failed="backlog.not-seen", again="backlog.seen-again", expected=EXPECTED, place=place
+    )
 
-    def __init__(self, place: str, look: Callable[[], Awaitable[None]]) -> None:
-        self._place = place
-        self._look = look
-        self._failure = ""
 
-    async def keep(self) -> None:
-        """Look for ever."""
-        while True:
-            await self.one()
-            await asyncio.sleep(ROUND_SECONDS)
-
-    async def one(self) -> None:
-        """Look; a failure is told once, until it is over."""
-        try:
-            await self._look()
-        except Exception as error:  # noqa: BLE001  (the next look may go better)
-            self._tell(error)
-        else:
-            if self._failure:
-                log.info("backlog.seen-again", place=self._place)
-            self._failure = ""
-
-    def _tell(self, error: Exception) -> None:
-        expected = isinstance(error, EXPECTED)
-        failure = "away" if expected else repr(error)
-        if failure == self._failure:
-            return
-        self._failure = failure
-        if expected:
-            log.warning("backlog.not-seen", place=self._place, reason=repr(error))
-        else:
-            log.error("backlog.not-seen", place=self._place, exc_info=error)
+async def look_for_ever(looking: Repeated) -> None:
+    """Look again and again."""
+    while True:
+        await looking.once()
+        await asyncio.sleep(ROUND_SECONDS)
 
 
 async def run(ecs: Application) -> None:
@@ -60,11 +38,11 @@ async def run(ecs: Application) -> None:
     stopping = stop_event()
     places = {"postgresql": ecs.backlog.look_at_database, "rabbitmq": ecs.backlog.look_at_queues}
     # One waits for the other nowhere: a database that does not answer hides no queue.
-    watches = [asyncio.create_task(Watch(place, look).keep()) for place, look in places.items()]
+    watches = [asyncio.create_task(look_for_ever(looking_at(*place))) for place in places.items()]
     log.info("backlog.started")
     await stopping.wait()
-    for watch in watches:
-        watch.cancel()
+    for task in watches:
+        task.cancel()
     await asyncio.gather(*watches, return_exceptions=True)
     log.info("backlog.stopped")
 

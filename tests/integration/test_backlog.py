@@ -31,7 +31,7 @@ from tests.exposition import samples, value_of
 from tests.integration.audit_support import note, seal_all
 from tests.integration.test_audit_sealer import away, back
 from tests.shared_services import Services
-from workers.backlog import Watch
+from workers.backlog import looking_at
 
 Shown = dict[tuple[str, ...], float]
 
@@ -273,15 +273,15 @@ class TestLook:
             assert (look.up("rabbitmq"), look.up("postgresql")) == (1, 0)
 
 
-class TestWatch:
+class TestLookingAt:
     async def test_tells_of_an_outage_once_and_of_its_end(self) -> None:
-        watch = Watch(
+        looking = looking_at(
             "rabbitmq",
             _looks(DestinationUnavailable("gone"), DestinationUnavailable("still"), None, None),
         )
         with capture_logs() as logged:
             for _ in range(4):
-                await watch.one()
+                await looking.once()
         assert [(line["event"], line["log_level"]) for line in logged] == [
             ("backlog.not-seen", "warning"),
             ("backlog.seen-again", "info"),
@@ -289,10 +289,10 @@ class TestWatch:
         assert {line["place"] for line in logged} == {"rabbitmq"}
 
     async def test_shows_the_stack_of_what_nobody_expected(self) -> None:
-        watch = Watch("postgresql", _looks(ZeroDivisionError(), ZeroDivisionError()))
+        looking = looking_at("postgresql", _looks(ZeroDivisionError(), ZeroDivisionError()))
         with capture_logs() as logged:
             for _ in range(2):
-                await watch.one()
+                await looking.once()
         (line,) = logged
         assert line["log_level"] == "error"
         assert isinstance(line["exc_info"], ZeroDivisionError)
