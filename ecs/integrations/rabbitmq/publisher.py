@@ -14,7 +14,8 @@ from pamqp.commands import Basic
 from ecs.domain.streams import OutgoingMessage, Stream
 from ecs.integrations.exceptions import DestinationUnavailable, PublishInterrupted
 from ecs.integrations.rabbitmq import topology
-from ecs.integrations.rabbitmq.connection import Broker, Link, abandon, outcome
+from ecs.integrations.rabbitmq.connection import Broker, abandon, outcome
+from ecs.integrations.rabbitmq.kept_channel import KeptChannel
 
 CONFIRM_SECONDS_MAX: Final = 5.0
 WINDOW_MESSAGES_MAX: Final = 500
@@ -48,12 +49,8 @@ class StreamPublisher:
     def __init__(
         self, broker: Broker, *, name: str, now: Clock, streams: Sequence[Stream] = ()
     ) -> None:
-        self._broker = broker
-        self._name = name
         self._now = now
-        self._streams = streams
-        self._link: Link | None = None
-        self._channel: AbstractChannel | None = None
+        self._kept = KeptChannel(broker, name=name, streams=streams)
         self._turn = asyncio.Lock()
 
     async def publish(
@@ -82,7 +79,7 @@ class StreamPublisher:
     async def declare(self, stream: Stream) -> None:
         """Make sure that a stream can be published to."""
         async with self._turn:
-            await topology.declare(await self._connected(), stream)
+            await topology.declare(await self._kept.link(), stream)
 
     async def __aenter__(self) -> Self:
         """Return itself; the connection is opened when it is needed."""
@@ -99,20 +96,16 @@ class StreamPublisher:
 
     async def close(self) -> None:
         """Close the connection, if there is one."""
-        link, self._link, self._channel = self._link, None, None
-        if link is not None:
-            await link.close()
+        await self._kept.close()
 
     def drop(self) -> None:
         """Drop the connection at once: the next call opens a new one, and declares anew."""
-        link, self._link, self._channel = self._link, None, None
-        if link is not None:
-            link.abort()
+        self._kept.drop()
 
     async def _publish_window(
         self, window: Sequence[OutgoingMessage], to: Target, confirmed: set[UUID]
     ) -> dict[UUID, str]:
-        channel = await self._open_channel()
+        channel = await self._kept.open()
         sent = {
             asyncio.create_task(self._send(channel, message, to)): message for message in window
         }
@@ -137,28 +130,6 @@ class StreamPublisher:
             properties=_properties(message, self._now()),
             mandatory=True,
         )
-
-    async def _open_channel(self) -> AbstractChannel:
-        link = await self._connected()
-        if self._channel is None or self._channel.is_closed:
-            self._channel = await link.channel()
-        return self._channel
-
-    async def _connected(self) -> Link:
-        if self._link is None or not self._link.is_open:
-            self.drop()
-            self._link = await self._connect()
-        return self._link
-
-    async def _connect(self) -> Link:
-        link = await Link.open(self._broker, name=self._name)
-        try:
-            for stream in self._streams:
-                await topology.declare(link, stream)
-        except BaseException:
-            link.abort()
-            raise
-        return link
 
 
 def windows(messages: Sequence[OutgoingMessage]) -> Iterator[list[OutgoingMessage]]:

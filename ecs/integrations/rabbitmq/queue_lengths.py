@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from ecs.domain.backlog import NO_QUEUE, QueueLength
 from ecs.integrations.exceptions import DestinationUnavailable
-from ecs.integrations.rabbitmq.connection import Broker, Link, ask
+from ecs.integrations.rabbitmq.connection import Broker, ask
+from ecs.integrations.rabbitmq.kept_channel import KeptChannel
 
 # The broker's words for a queue that does not exist. With the same code it speaks of queues that
 # exist and cannot be reached: nobody knows what lies in those.
@@ -25,33 +25,22 @@ class QueueLengths:
     """
 
     def __init__(self, broker: Broker, *, name: str) -> None:
-        self._broker = broker
-        self._name = name
-        self._link: Link | None = None
-        self._channel: AbstractChannel | None = None
+        self._kept = KeptChannel(broker, name=name)
 
     async def read(self, queues: Sequence[str]) -> dict[str, QueueLength]:
         """Return the lengths of all of them, or raise ``DestinationUnavailable``."""
         try:
             return {queue: await self._length(queue) for queue in queues}
         except BaseException:
-            self.drop()
+            self._kept.drop()
             raise
 
     async def close(self) -> None:
         """Close the connection, if there is one."""
-        link, self._link, self._channel = self._link, None, None
-        if link is not None:
-            await link.close()
-
-    def drop(self) -> None:
-        """Drop the connection at once: the next call opens a new one."""
-        link, self._link, self._channel = self._link, None, None
-        if link is not None:
-            link.abort()
+        await self._kept.close()
 
     async def _length(self, queue: str) -> QueueLength:
-        channel = await self._open_channel()
+        channel = await self._kept.open()
         try:
             answer = await ask(channel.queue_declare(queue, passive=True))
         except DestinationUnavailable as error:
@@ -60,14 +49,6 @@ class QueueLengths:
             raise
         assert answer is not None
         return QueueLength(messages=answer.message_count or 0, consumers=answer.consumer_count or 0)
-
-    async def _open_channel(self) -> AbstractChannel:
-        if self._link is None or not self._link.is_open:
-            self.drop()
-            self._link = await Link.open(self._broker, name=self._name)
-        if self._channel is None or self._channel.is_closed:
-            self._channel = await self._link.channel()
-        return self._channel
 
 
 def _is_missing(error: BaseException | None) -> bool:
