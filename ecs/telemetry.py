@@ -36,12 +36,15 @@ class Telemetry:
 UNWATCHED: Final = Telemetry()
 
 
-def start_telemetry(settings: Settings, *, service: str, forks: bool = False) -> Telemetry:
+def start_telemetry(
+    settings: Settings, *, service: str, port: int = 0, forks: bool = False
+) -> Telemetry:
     """
     Configure logging and return how this process is watched. Once a process.
 
-    What a setting turns off is not imported. One that ``forks`` measures by a pipe, as do its
-    forks: they would wait for ever for a lock that one of its threads held as they were made.
+    What a setting turns off is not imported. It shows its measures on ``port``; the API, which has
+    a page for them, on none. One that ``forks`` measures by a pipe, as do its forks: they would
+    wait for ever for a lock that one of its threads held as they were made.
     """
     prometheus = PrometheusMeasures() if settings.metrics.enabled else None
     traced = _traces(settings, service=service)
@@ -56,8 +59,8 @@ def start_telemetry(settings: Settings, *, service: str, forks: bool = False) ->
         hear=_hear(telemetry.measures, _report(settings, service=service)),
     )
     telemetry.measures.set(INFORMATION, 1, **_information(settings, service=service))
-    if prometheus and settings.metrics.port:
-        prometheus.serve(host=settings.metrics.host, port=settings.metrics.port)
+    if prometheus and port:
+        prometheus.serve(host=settings.metrics.host, port=port)
     return telemetry
 
 

@@ -25,7 +25,8 @@ _of_jobs: ContextVar[Telemetry] = ContextVar("telemetry of jobs", default=UNWATC
 def start(service: str, *, forks: bool = False) -> tuple[Settings, Telemetry]:
     """Return what every process begins with; end it when its settings are unusable."""
     settings = settings_or_exit()
-    return settings, start_telemetry(settings, service=service, forks=forks)
+    port = settings.metrics.port
+    return settings, start_telemetry(settings, service=service, port=port, forks=forks)
 
 
 def watch_jobs(telemetry: Telemetry) -> None:

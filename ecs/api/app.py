@@ -87,4 +87,4 @@ def create_app(settings: Settings, telemetry: Telemetry = UNWATCHED) -> FastAPI:
 
 def _is_asked_all_the_time(scope: Scope) -> bool:
     """Return whether Prometheus asks, or somebody who wants to know whether we live."""
-    return metrics.is_for_metrics(scope) or scope.get("path") in health.PATHS
+    return metrics.is_for_metrics(scope) or scope.get("path") in metrics.HEALTH_PATHS

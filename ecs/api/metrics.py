@@ -6,6 +6,7 @@ is not described, and exists only on an instance's own port. Whatever a proxy ha
 nothing there, as at any other unknown address.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -15,11 +16,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ecs.api.error_handlers import problem_of_status
 from ecs.api.problem import render
-from ecs.domain.measures import HTTP_SECONDS, OTHER, UNMATCHED
+from ecs.domain.measures import HTTP_ANSWERS, HTTP_SECONDS, OTHER, UNMATCHED
 from ecs.domain.telemetry import Measures
 
 PATH: Final = "/metrics"
 METHOD: Final = "GET"
+# Where balancers and operators ask again and again how we are.
+HEALTH_PATHS: Final = frozenset({"/health", "/healthz", "/ready"})
 # As prometheus-client says of the form it writes.
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # What each of our proxies sets, whatever the client has sent.
@@ -43,7 +46,9 @@ class MetricsMiddleware:
             return
         if scope["method"] == METHOD:
             scope[READ_KEY] = True
-            response = Response(self.exposition(), headers={"Content-Type": CONTENT_TYPE})
+            # Thousands of lines take milliseconds, in which nobody else would be answered.
+            shown = await asyncio.to_thread(self.exposition)
+            response = Response(shown, headers={"Content-Type": CONTENT_TYPE})
         else:
             response = render(problem_of_status(405, headers={"Allow": METHOD}), scope=scope)
         await response(scope, receive, send)
@@ -70,3 +75,5 @@ def observe_request(
         route=route or UNMATCHED,
         status=str(status),
     )
+    if route not in HEALTH_PATHS:  # They would thin errors out.
+        measures.count(HTTP_ANSWERS, status_class=f"{status // 100}xx")

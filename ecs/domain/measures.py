@@ -49,6 +49,12 @@ HTTP_SECONDS: Final = Histogram(
     labels={"method": (), "route": (), "status": ()},
     buckets=SHORT_SECONDS,
 )
+# By route and status a series begins with its first answer, and no rate sees a beginning.
+HTTP_ANSWERS: Final = Counter(
+    name="ecs_http_answers_total",
+    help="Answers by the first digit of their status, without those about our health.",
+    labels={"status_class": ("1xx", "2xx", "3xx", "4xx", "5xx")},
+)
 HTTP_IN_PROGRESS: Final = Gauge(
     name="ecs_http_requests_in_progress", help="Requests that are being answered."
 )
@@ -193,8 +199,8 @@ STREAM_SECONDS: Final = Histogram(
 )
 STREAM_AGE_SECONDS: Final = Histogram(
     name="ecs_stream_message_age_seconds",
-    help="How old messages were when they were first taken, where the sender said when it sent"
-    " them.",
+    help="How old messages were when they were first taken, up to a second too old, where the"
+    " sender said when it sent them.",
     labels={"queue": _QUEUES},
     buckets=LONG_SECONDS,
 )
@@ -226,8 +232,8 @@ SWEEPS: Final = Counter(
 )
 
 # --- What waits; measured by one process that does none of the work (workers/backlog.py) ---
-# In every other process these stay at nought. Rows that no part of this version knows are other:
-# nobody carries them.
+# No other process shows these. Rows that no part of this version knows are other: nobody carries
+# them.
 BACKLOG_UP: Final = Gauge(
     name="ecs_backlog_up",
     help="1 when the last look at what waits there succeeded; else what is shown of it is old.",

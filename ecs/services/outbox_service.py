@@ -113,9 +113,10 @@ class OutboxService:
         for delay in delays:
             self.measures.observe(OUTBOX_SECONDS, delay.total_seconds(), destination=destination)
         for message in carried.confirmed:
-            self.traces.record(
-                f"outbox {destination}", parent=message.trace_parent, since=message.created_at
-            )
+            if message.attempt == 1:  # A later one has waited for an attempt and a pause.
+                self.traces.record(
+                    f"outbox {destination}", parent=message.trace_parent, since=message.created_at
+                )
 
     async def _clean_batch(self) -> int:
         async with self.unit_of_work() as uow:

@@ -1,6 +1,7 @@
 """What the API measures of requests, and the page where Prometheus reads it."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any, Final
 from uuid import uuid4
@@ -17,7 +18,7 @@ from structlog.testing import capture_logs
 
 from ecs.api import metrics, middleware
 from ecs.api.app import create_app
-from ecs.domain.measures import HTTP_IN_PROGRESS, HTTP_SECONDS
+from ecs.domain.measures import HTTP_ANSWERS, HTTP_IN_PROGRESS, HTTP_SECONDS
 from ecs.integrations.telemetry import prometheus
 from ecs.integrations.telemetry.prometheus import PrometheusMeasures
 from ecs.telemetry import Telemetry
@@ -31,7 +32,7 @@ Series = tuple[str, str, str]
 
 def watching() -> Telemetry:
     """Return telemetry that keeps the measures of requests alone: quick to make and to read."""
-    measures = PrometheusMeasures([HTTP_SECONDS, HTTP_IN_PROGRESS])
+    measures = PrometheusMeasures([HTTP_SECONDS, HTTP_ANSWERS, HTTP_IN_PROGRESS])
     return Telemetry(measures=measures, exposition=measures.exposition)
 
 
@@ -49,6 +50,12 @@ def counted(telemetry: Telemetry) -> dict[Series, float]:
         (labels["method"], labels["route"], labels["status"]): value
         for labels, value in samples(telemetry, f"{HTTP_SECONDS.name}_count")
     }
+
+
+def answers(telemetry: Telemetry) -> dict[str, float]:
+    """Return how many answers there were, by the first digit of their status."""
+    found = samples(telemetry, HTTP_ANSWERS.name)
+    return {labels["status_class"]: value for labels, value in found}
 
 
 async def counted_of(*requests: tuple[str, str], act: Act = lambda: None) -> dict[Series, float]:
@@ -95,6 +102,24 @@ class TestARequest:
 
         assert series == {("GET", ACT, "500"): 1}
 
+    async def test_that_fails_first_is_seen_by_a_rate_that_began_at_nought(self) -> None:
+        telemetry = watching()
+        assert answers(telemetry) == dict.fromkeys(HTTP_ANSWERS.labels["status_class"], 0)
+        app = small_app(act=raiser(ZeroDivisionError()), telemetry=telemetry)
+        async with client_for(app, token="user") as client:
+            await client.get(ACT)
+            await client.get("/nowhere")
+
+        assert answers(telemetry) == {"1xx": 0, "2xx": 0, "3xx": 0, "4xx": 1, "5xx": 1}
+
+    @pytest.mark.parametrize("path", sorted(metrics.HEALTH_PATHS))
+    async def test_about_our_health_thins_no_errors_out(self, path: str) -> None:
+        telemetry = watching()
+        await ask(path=path, telemetry=telemetry)
+
+        assert len(counted(telemetry)) == 1
+        assert sum(answers(telemetry).values()) == 0
+
     async def test_whose_client_left_is_a_499(self) -> None:
         async def left(scope: Scope, receive: Receive, send: Send) -> None:
             raise ClientDisconnect
@@ -116,7 +141,6 @@ class TestARequest:
 
     async def test_is_in_progress_until_it_is_answered(self) -> None:
         telemetry, held = watching(), Held()
-        assert in_progress(telemetry) == 0
         task = asyncio.create_task(held.ask(telemetry))
         await held.entered.wait()
         assert in_progress(telemetry) == 1
@@ -232,6 +256,18 @@ class TestMetrics:
         assert answer.status_code == 200
         assert lines == []
         assert counted(telemetry) == {}
+
+    async def test_is_put_together_beside_the_loop_that_answers_others(self) -> None:
+        threads: list[threading.Thread] = []
+
+        def exposition() -> bytes:
+            threads.append(threading.current_thread())
+            return b""
+
+        await ask(telemetry=Telemetry(exposition=exposition))
+
+        assert threads
+        assert threading.main_thread() not in threads
 
     async def test_is_shown_while_the_process_is_full(self) -> None:
         telemetry, arrived, leave = watching(), 0, asyncio.Event()

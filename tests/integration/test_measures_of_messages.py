@@ -277,6 +277,13 @@ class TestRelay:
         )
         assert traces.records == [("outbox rq:accounts", PLACE, written)]
 
+    async def test_traces_no_wait_of_what_is_repeated(self, ecs: Application, owner: Any) -> None:
+        await an_event(ecs)
+        traces = Recorded()
+        await owner.execute("UPDATE outbox_events SET trace_parent = $1, attempt = 2", PLACE)
+        await replace(by(RecordingPublisher(), ecs), traces=traces).relay(ACCOUNTS_QUEUE)
+        assert traces.records == []
+
 
 class TestRelayForEver:
     async def test_counts_the_rounds_that_fail(self, ecs: Application, meter: Meter) -> None:

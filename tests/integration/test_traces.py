@@ -1,5 +1,6 @@
 """Statements in traces, and the whole of it switched off."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -33,6 +34,13 @@ for name in {WORKERS!r}:
     importlib.import_module(f"workers.{{name}}")
 unwanted = ("sentry_sdk", "opentelemetry.sdk.trace", "opentelemetry.exporter")
 print(json.dumps([name for name in sys.modules if name.startswith(unwanted)]))
+"""
+# Fails where something listens on the port already.
+START_API: Final = """
+import socket, sys
+from ecs.api.asgi import create
+create()
+socket.create_server(("127.0.0.1", int(sys.argv[1])))
 """
 
 
@@ -115,18 +123,31 @@ class TestStartTelemetry:
         assert "sentry_sdk" in imported
         assert "opentelemetry.sdk.trace" in imported
 
+    def test_opens_no_port_for_an_api_which_has_a_page_that_proxies_do_not_reach(
+        self, database: Database, redis_url: str
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        environment = environment_for(database, redis_url) | {"METRICS_PORT": port}
+        run(START_API, port, environment=environment)
+
     def _imported(self, database: Database, redis_url: str, asked: dict[str, str]) -> str:
-        environment = environment_for(database, redis_url) | asked
-        done = subprocess.run(
-            [sys.executable, "-c", START_ALL],
-            cwd=CHECKOUT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip().splitlines()[-1]
+        said = run(START_ALL, environment=environment_for(database, redis_url) | asked)
+        return said.strip().splitlines()[-1]
+
+
+def run(program: str, *words: str, environment: dict[str, str]) -> str:
+    """Run a program of Python; return what it said."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def sent(traces: OpenTelemetryTraces, collector: Taken) -> list[dict[str, Any]]:

@@ -1,7 +1,5 @@
 """Health and readiness over HTTP."""
 
-from typing import Final
-
 from fastapi import APIRouter, Response
 
 from ecs.api.access import Public
@@ -9,8 +7,6 @@ from ecs.api.deps import Readiness
 from ecs.api.routing import EcsRoute
 from ecs.api.schemas.health import DependenciesOut, HealthOut, ReadinessOut
 from ecs.services import readiness_service
-
-PATHS: Final = frozenset({"/health", "/healthz", "/ready"})
 
 router = APIRouter(tags=["health"], route_class=EcsRoute, dependencies=[Public()])
 

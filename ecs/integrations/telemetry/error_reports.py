@@ -21,6 +21,8 @@ CAUSES_MAX: Final = 5
 FRAMES_MAX: Final = 50
 CONSTANT_NAME: Final = re.compile(r"[a-z][a-z0-9.-]{2,79}")
 OURS: Final = ("ecs", "workers", "scripts")
+# It gives an error of the database its meaning: each of them was raised here last.
+TRANSLATES: Final = "ecs.repositories.unit_of_work"
 # Who sends must not be told of what goes wrong with sending.
 SENDERS: Final = ("sentry_sdk", "opentelemetry", "urllib3")
 ALLOWED: Final = frozenset(
@@ -180,7 +182,7 @@ def _frames(error: BaseException) -> Iterator[dict[str, Any]]:
 
 
 def _origin(error: BaseException) -> str:
-    """Return the innermost function of ours, or of anybody."""
-    frames = [*_frames(error)]
-    places = [f"{frame['module']}.{frame['function']}" for frame in frames if frame["in_app"]]
-    return (places or [f"{frame['module']}.{frame['function']}" for frame in frames] or [""])[-1]
+    """Return the innermost function of ours that knows what it was doing, or of anybody."""
+    frames = [one for one in _frames(error) if one["module"] != TRANSLATES]
+    ours = [one for one in frames if one["in_app"]]
+    return "".join(f"{one['module']}.{one['function']}" for one in (ours or frames)[-1:])

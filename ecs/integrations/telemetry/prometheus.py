@@ -27,6 +27,8 @@ class PrometheusMeasures:
     """
 
     def __init__(self, measures: Iterable[Measure] = ALL) -> None:
+        # When each series began, nobody asks: a fifth of what would be shown.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._families = {
@@ -36,19 +38,19 @@ class PrometheusMeasures:
 
     def count(self, counter: Counter, /, amount: float = 1, **labels: str) -> None:
         """Add ``amount`` to a counter."""
-        self._of(counter, labels).inc(amount)
+        self._keep("inc", counter, amount, labels)
 
     def observe(self, histogram: Histogram, value: float, /, **labels: str) -> None:
         """Add one value to a histogram."""
-        self._of(histogram, labels).observe(value)
+        self._keep("observe", histogram, value, labels)
 
     def set(self, gauge: Gauge, value: float, /, **labels: str) -> None:
         """Set a gauge."""
-        self._of(gauge, labels).set(value)
+        self._keep("set", gauge, value, labels)
 
     def watch(self, gauge: Gauge, read: Callable[[], float], /, **labels: str) -> None:
         """Have ``read`` asked for a gauge's value whenever somebody looks."""
-        self._of(gauge, labels).set_function(read)
+        self._keep("set_function", gauge, read, labels)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -68,6 +70,13 @@ class PrometheusMeasures:
             os.register_at_fork(after_in_child=server.socket.close)
         except OSError as error:
             log.error("metrics.not-served", port=port, reason=str(error))  # noqa: TRY400  (no stack)
+
+    def _keep(self, how: str, measure: Measure, told: Any, labels: dict[str, str]) -> None:
+        """Keep what is told. A mistake in it is ours: it must not undo what was measured."""
+        try:
+            getattr(self._of(measure, labels), how)(told)
+        except (TypeError, ValueError):
+            log.exception("metrics.measurement-refused", name=measure.name)
 
     def _of(self, measure: Measure, labels: dict[str, str]) -> Any:
         family = self._families.get(measure.name) or self._added(measure)

@@ -13,6 +13,8 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from ecs.integrations.telemetry.error_reports import (
     ALLOWED,
@@ -21,6 +23,8 @@ from ecs.integrations.telemetry.error_reports import (
     only_allowed,
 )
 from ecs.log import configure_logging
+from ecs.repositories.exceptions import DatabaseError
+from ecs.repositories.unit_of_work import UnitOfWork
 from scripts.stack.place import CHECKOUT
 from tests.sinks import Taken, report_collector
 
@@ -145,6 +149,25 @@ class TestEventOf:
             event = event_of({"event": "redis.lost", "level": "critical"}, service="test")
         assert event["level"] == "fatal"
         assert event["fingerprint"][:2] == ["redis.lost", "ValueError"]
+
+
+    async def test_tells_two_errors_of_the_database_apart_by_who_met_them(self) -> None:
+        async def one(uow: UnitOfWork) -> None:
+            async with uow:
+                raise SQLAlchemyError("Maria")
+
+        async def another(uow: UnitOfWork) -> None:
+            async with uow:
+                raise SQLAlchemyError("Maria")
+
+        unit_of_work = UnitOfWork(async_sessionmaker())
+        places = set()
+        for work in (one, another):
+            with pytest.raises(DatabaseError) as raised:
+                await work(unit_of_work)
+            line = {"event": "http.failed", "exc_info": raised.value}
+            places.add(tuple(event_of(line, service="test")["fingerprint"]))
+        assert len(places) == len((one, another))
 
 
 class TestOnlyAllowed:

@@ -92,6 +92,26 @@ class TestPrometheusMeasures:
 
         assert [shown(measures)[series(LEVEL.name, place="here")] for _ in range(2)] == [3, 5]
 
+    @pytest.mark.parametrize(
+        ("amount", "labels"),
+        [
+            pytest.param(1, {"kind": "known", "other": "x"}, id="a-label-too-many"),
+            pytest.param(1, {}, id="a-label-too-few"),
+            pytest.param(1, {"other": "x"}, id="another-label"),
+            pytest.param(-1, {"kind": "known"}, id="less-than-nothing"),
+        ],
+    )
+    def test_what_cannot_be_true_is_told_and_stops_nobody(
+        self, amount: float, labels: dict[str, str]
+    ) -> None:
+        measures = PrometheusMeasures([SEEN])
+        with capture_logs() as lines:
+            measures.count(SEEN, amount, **labels)
+
+        told = [(line["event"], line["log_level"], line["name"]) for line in lines]
+        assert told == [("metrics.measurement-refused", "error", SEEN.name)]
+        assert shown(measures)[series(SEEN.name, kind="known")] == 0
+
     def test_two_of_them_share_nothing(self) -> None:
         one, other = PrometheusMeasures([SEEN]), PrometheusMeasures([SEEN])
         one.count(SEEN, kind="known")
@@ -192,7 +212,10 @@ class TestTheCatalogue:
             assert family.documentation == measure.help
 
     def test_is_of_a_size_that_can_be_read_every_few_seconds(self) -> None:
-        assert len(shown(PrometheusMeasures())) < 2_000
+        found = shown(PrometheusMeasures())
+
+        assert len(found) < 2_000
+        assert not [name for name, _ in found if name.endswith("_created")]
 
     def test_is_shown_in_the_form_that_is_announced(self) -> None:
         assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
