@@ -150,7 +150,6 @@ class TestEventOf:
         assert event["level"] == "fatal"
         assert event["fingerprint"][:2] == ["redis.lost", "ValueError"]
 
-
     async def test_tells_two_errors_of_the_database_apart_by_who_met_them(self) -> None:
         async def one(uow: UnitOfWork) -> None:
             async with uow:
