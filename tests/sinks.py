@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
+from ecs.integrations.telemetry.tracing import OpenTelemetryTraces
 from scripts.stack.trace_sink import Collector
 
 PATIENCE_SECONDS: Final = 20.0
@@ -92,3 +93,11 @@ def _serving(server: ThreadingHTTPServer) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def tracing_to(url: str) -> Iterator[OpenTelemetryTraces]:
+    """Traces that are sent to a collector; their thread ends with the block."""
+    traces = OpenTelemetryTraces(url, service="test", environment="testing", version="1.2.3")
+    yield traces
+    traces.provider.shutdown()

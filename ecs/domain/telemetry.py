@@ -1,10 +1,14 @@
 """How the system is watched from outside: what can be measured and traced, whoever keeps it."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
+
+# A trace, a place in it, and flags: https://www.w3.org/TR/trace-context/#traceparent-header
+TRACE_PARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,13 @@
 """Domain events as they come from the broker: CloudEvents 1.0 in structured mode."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, ValidationError
 
 from ecs.domain.events import Cause
+from ecs.domain.telemetry import TRACE_PARENT
 from ecs.wire.field_errors import field_errors
 from ecs.wire.forms import Instant, StrictUuid
 from ecs.wire.strict_json import NotStrictJson, parse_json
@@ -71,6 +72,11 @@ def read_event(body: bytes, *, model: type[Item], name: str) -> ReceivedEvent[It
     return ReceivedEvent(id=envelope.id, cause=cause, data=data)
 
 
+def _trace_parent(value: object) -> str | None:
+    """Return a place in a trace, or None: no message is lost for what only tells of it."""
+    return value if isinstance(value, str) and TRACE_PARENT.fullmatch(value) else None
+
+
 class _Envelope(EventPart):
     """What surrounds an event's data."""
 
@@ -81,7 +87,7 @@ class _Envelope(EventPart):
     time: Instant | None = None
     datacontenttype: Literal["application/json"] = JSON_TYPE
     requestid: StrictStr | None = Field(default=None, max_length=128)
-    traceparent: StrictStr | None = Field(default=None, max_length=128)
+    traceparent: Annotated[str | None, BeforeValidator(_trace_parent)] = None
     data: Any
 
 

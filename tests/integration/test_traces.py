@@ -16,7 +16,7 @@ from ecs.repositories.database import job_engine
 from ecs.repositories.statements import watch_statements
 from scripts.stack.place import CHECKOUT
 from tests.builders import Database, environment_for, settings_for
-from tests.sinks import Taken, trace_collector
+from tests.sinks import Taken, trace_collector, tracing_to
 
 SECRET: Final = "maria-7788"
 WORKERS: Final = (
@@ -51,10 +51,9 @@ def collector() -> Iterator[Taken]:
 
 
 @pytest.fixture
-def traces(collector: Taken) -> OpenTelemetryTraces:
-    return OpenTelemetryTraces(
-        collector.url, service="test", environment="testing", version="1.2.3"
-    )
+def traces(collector: Taken) -> Iterator[OpenTelemetryTraces]:
+    with tracing_to(collector.url) as traces:
+        yield traces
 
 
 @pytest.fixture

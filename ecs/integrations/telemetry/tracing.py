@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, StatusCode
 
+from ecs.domain.telemetry import TRACE_PARENT
 from ecs.integrations.telemetry.scrubbing import scrubbed
 
 log = structlog.get_logger(__name__)
@@ -32,8 +33,6 @@ DELAY_MS: Final = 1000
 KEPT_MAX: Final = 4096
 BATCH_MAX: Final = 512
 STATEMENTS_MAX: Final = 1024  # There are fewer: each is a constant.
-# https://www.w3.org/TR/trace-context/#traceparent-header
-TRACE_PARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 TARGET: Final = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+([a-z_]+)")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -18,9 +19,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from structlog.testing import capture_logs
 
-from ecs.integrations.telemetry.scrubbing import ATTRIBUTES, scrubbed
+from ecs.integrations.telemetry.scrubbing import ATTRIBUTES, NAME, WITHOUT_NAME, scrubbed
 from ecs.integrations.telemetry.tracing import FLUSH_SECONDS_MAX, OpenTelemetryTraces
-from tests.sinks import Taken, trace_collector
+from tests.sinks import Taken, trace_collector, tracing_to
 
 BROKEN: Final = (
     None,
@@ -40,12 +41,9 @@ def collector() -> Iterator[Taken]:
 
 
 @pytest.fixture
-def traces(collector: Taken) -> OpenTelemetryTraces:
-    return traces_to(collector.url)
-
-
-def traces_to(url: str) -> OpenTelemetryTraces:
-    return OpenTelemetryTraces(url, service="test", environment="testing", version="1.2.3")
+def traces(collector: Taken) -> Iterator[OpenTelemetryTraces]:
+    with tracing_to(collector.url) as traces:
+        yield traces
 
 
 def told(traces: OpenTelemetryTraces, collector: Taken) -> dict[str, dict[str, Any]]:
@@ -139,15 +137,15 @@ class TestSampling:
     ) -> None:
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
         monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.0")
-        traces = traces_to(collector.url)
-        with traces.span("job", parents=[]):
-            parent = traces.parent()
-        with traces.span("job that follows", parents=[parent]):
-            pass
-        with traces.span("job", parents=["00-" + "1" * 32 + "-" + "1" * 16 + "-01"]):
-            pass
-        assert [item["trace_id"] for item in told(traces, collector).values()] == ["1" * 32]
-        assert str(parent)[-2:] in {"00", "02"}
+        with tracing_to(collector.url) as traces:
+            with traces.span("job", parents=[]):
+                parent = traces.parent()
+            with traces.span("job that follows", parents=[parent]):
+                pass
+            with traces.span("job", parents=["00-" + "1" * 32 + "-" + "1" * 16 + "-01"]):
+                pass
+            assert [item["trace_id"] for item in told(traces, collector).values()] == ["1" * 32]
+            assert str(parent)[-2:] in {"00", "02"}
 
 
 class TestRecord:
@@ -196,12 +194,11 @@ class TestACollector:
         with socket.socket() as reserved:
             reserved.bind(("127.0.0.1", 0))
             port = reserved.getsockname()[1]
-        traces = traces_to(f"http://127.0.0.1:{port}")
-        with capture_logs() as lines:
+        with capture_logs() as lines, tracing_to(f"http://127.0.0.1:{port}") as traces:
             for _ in range(3):
-                self._work_and_flush(traces, seconds_max=FLUSH_SECONDS_MAX)
+                self._work_and_flush(traces)
             with trace_collector(port=port) as collector:
-                self._work_and_flush(traces, seconds_max=FLUSH_SECONDS_MAX)
+                self._work_and_flush(traces)
                 assert [item["name"] for item in collector.items] == ["job"]
         assert [line["event"] for line in lines] == ["traces.not-sent", "traces.sent-again"]
 
@@ -209,18 +206,16 @@ class TestACollector:
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             silent.listen(1)
-            traces = traces_to(f"http://127.0.0.1:{silent.getsockname()[1]}")
-            self._work_and_flush(traces, spans=3000, seconds_max=FLUSH_SECONDS_MAX + 1)
+            with tracing_to(f"http://127.0.0.1:{silent.getsockname()[1]}") as traces:
+                self._work_and_flush(traces, spans=3000)
 
-    def _work_and_flush(
-        self, traces: OpenTelemetryTraces, *, seconds_max: float, spans: int = 1
-    ) -> None:
+    def _work_and_flush(self, traces: OpenTelemetryTraces, *, spans: int = 1) -> None:
         for _ in range(spans):
             with traces.span("job", parents=[]):
                 pass
         started = time.monotonic()
         traces.flush()
-        assert time.monotonic() - started < seconds_max
+        assert time.monotonic() - started < FLUSH_SECONDS_MAX + 1  # A busy machine takes its time.
 
 
 class TestTheApi:
@@ -290,4 +285,7 @@ class TestScrubbed:
         assert {*(clean.attributes or {})} <= ATTRIBUTES
         assert clean.status.description is None
         assert all(one is not None and not one.trace_state for one in (clean.context, clean.parent))
-        assert clean.name == name or not name.isascii() or len(clean.name) < 40
+        if kind is SpanKind.SERVER:  # Its own name would be the path.
+            assert re.match(r"[A-Z]{1,10}( |$)", clean.name)
+        else:
+            assert clean.name == name or (clean.name == WITHOUT_NAME and not NAME.fullmatch(name))

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -66,7 +66,22 @@ def test_what_cloudevents_leaves_open_may_be_left_out(name: str) -> None:
 
 
 def test_attributes_that_others_have_added_are_ignored() -> None:
-    assert read(an_event(traceparent="00-1", subject="x")).data.score == 700
+    assert read(an_event(tracestate="a=1", subject="x")).data.score == 700
+
+
+PLACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_place_in_a_trace_is_read() -> None:
+    assert read(an_event(traceparent=PLACE)).cause.trace_parent == PLACE
+
+
+@given(odd=JSON_VALUES | st.text(max_size=300))
+@example(odd=PLACE + "-1")
+@example(odd=PLACE.upper())
+def test_no_message_is_lost_for_an_odd_place_in_a_trace(odd: Any) -> None:
+    event = read(an_event(traceparent=odd))
+    assert (event.data.score, event.cause.trace_parent) == (700, None)
 
 
 @given(name=st.text().filter(lambda name: name not in Score.model_fields), value=JSON_VALUES)
