@@ -82,6 +82,8 @@ def create_app(settings: Settings, telemetry: Telemetry = UNWATCHED) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     docs_pages.install(app)
+    if telemetry.exposition is not None:
+        metrics.expect_requests(app, telemetry.measures)
     return app
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -62,6 +63,19 @@ def is_for_metrics(scope: Scope) -> bool:
 def was_read(scope: Scope) -> bool:
     """Return whether this was Prometheus, who is neither measured nor logged every few seconds."""
     return READ_KEY in scope
+
+
+def expect_requests(app: FastAPI, measures: Measures) -> None:
+    """
+    Have every described route begin at nought, for the answers that it hopes to give.
+
+    Otherwise a series would begin with its first answers, and no rate would see those.
+    """
+    for route, operations in app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            for status in operation["responses"]:
+                if status.startswith("2"):
+                    measures.expect(HTTP_SECONDS, method=method.upper(), route=route, status=status)
 
 
 def observe_request(

@@ -45,6 +45,9 @@ class Gauge(Measure):
 class Measures(Protocol):
     """Keeps what is measured. Never raises for what it is told, and costs microseconds."""
 
+    def expect(self, measure: Counter | Histogram, /, **labels: str) -> None:
+        """Have a counter or a histogram begin at nought for labels that are known by now."""
+
     def count(self, counter: Counter, /, amount: float = 1, **labels: str) -> None:
         """Add ``amount`` to a counter."""
 
@@ -76,6 +79,9 @@ class Traces(Protocol):
 
 class Unmeasured:
     """Keeps nothing."""
+
+    def expect(self, measure: Counter | Histogram, /, **labels: str) -> None:
+        """Do nothing."""
 
     def count(self, counter: Counter, /, amount: float = 1, **labels: str) -> None:
         """Do nothing."""

@@ -1,6 +1,7 @@
 """What the API measures of requests, and the page where Prometheus reads it."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any, Final
@@ -44,12 +45,17 @@ def samples(telemetry: Telemetry, name: str) -> Iterator[tuple[dict[str, str], f
                 yield sample.labels, sample.value
 
 
-def counted(telemetry: Telemetry) -> dict[Series, float]:
-    """Return how many requests were counted, by method, route and status."""
+def shown(telemetry: Telemetry) -> dict[Series, float]:
+    """Return how many requests are shown, by method, route and status."""
     return {
         (labels["method"], labels["route"], labels["status"]): value
         for labels, value in samples(telemetry, f"{HTTP_SECONDS.name}_count")
     }
+
+
+def counted(telemetry: Telemetry) -> dict[Series, float]:
+    """Return how many requests were counted, where there were any."""
+    return {series: value for series, value in shown(telemetry).items() if value}
 
 
 def answers(telemetry: Telemetry) -> dict[str, float]:
@@ -233,19 +239,42 @@ async def ask(
         )
 
 
+class TestEveryRoute:
+    def test_begins_at_nought_for_what_it_hopes_to_answer(self) -> None:
+        telemetry = watching()
+        the_app(telemetry)
+        found = shown(telemetry)
+
+        assert set(found.values()) == {0}
+        apply = ("POST", "/api/v1/credit/apply")
+        assert {(*apply, "200"), (*apply, "201"), ("GET", "/health", "200")} <= set(found)
+        assert {status[0] for _, _, status in found} == {"2"}
+
+    async def test_is_counted_where_it_began(self) -> None:
+        telemetry = watching()
+        app = the_app(telemetry)
+        begun = set(shown(telemetry))
+        templates = {(method, route) for method, route, _ in begun}
+        async with client_for(app) as client:
+            for method, route in sorted(templates):
+                await client.request(method, re.sub(r"{.*?}", str(uuid4()), route))
+
+        assert {(method, route) for method, route, _ in shown(telemetry)} == templates
+
+
 class TestMetrics:
     async def test_shows_everything_this_process_measures(self) -> None:
         everything = PrometheusMeasures()
         telemetry = Telemetry(measures=everything, exposition=everything.exposition)
         async with client_for(the_app(telemetry)) as client:
             await client.get("/health")
-            shown = await client.get(metrics.PATH)
+            page = await client.get(metrics.PATH)
 
-        assert shown.status_code == 200
-        assert shown.headers["content-type"] == prometheus.CONTENT_TYPE
-        assert shown.headers["cache-control"] == "no-store"
+        assert page.status_code == 200
+        assert page.headers["content-type"] == prometheus.CONTENT_TYPE
+        assert page.headers["cache-control"] == "no-store"
         assert counted(telemetry) == {("GET", "/health", "200"): 1}
-        names = {family.name for family in text_string_to_metric_families(shown.text)}
+        names = {family.name for family in text_string_to_metric_families(page.text)}
         assert {"ecs_http_requests_in_progress", "ecs_credit_decisions"} <= names
 
     async def test_is_measured_as_little_as_it_is_logged(self) -> None:

@@ -30,6 +30,9 @@ class ForwardedMeasures:
         self._pipe = pipe
         os.set_blocking(pipe, False)
 
+    def expect(self, measure: Counter | Histogram, /, **labels: str) -> None:
+        """Do nothing: what is known before anything happens is known to the parent."""
+
     def count(self, counter: Counter, /, amount: float = 1, **labels: str) -> None:
         """Add ``amount`` to a counter."""
         self._tell("count", counter, amount, labels)

@@ -36,6 +36,10 @@ class PrometheusMeasures:
         }
         self._adding = Lock()
 
+    def expect(self, measure: Counter | Histogram, /, **labels: str) -> None:
+        """Have a counter or a histogram begin at nought for labels that are known by now."""
+        self._of(measure, labels)
+
     def count(self, counter: Counter, /, amount: float = 1, **labels: str) -> None:
         """Add ``amount`` to a counter."""
         self._keep("inc", counter, amount, labels)
