@@ -18,8 +18,17 @@ RULE_TESTS: Final = PROMETHEUS / "tests"
 DASHBOARDS: Final = CHECKOUT / "deploy" / "grafana" / "dashboards"
 RECORDED: Final = re.compile(r"\becs:[a-z0-9_:]+")
 ALERT_FORM: Final = re.compile(r"(?P<left>.+) (?P<operator>[<>]) (?P<number>[0-9.]+)")
-# What Grafana puts there, on a screen that shows the last hour.
-VARIABLES: Final = {"$__rate_interval": "5m", "$__range": "1h"}
+# What Grafana puts there, on a screen that shows the last hour of what is asked each 15 s.
+VARIABLES: Final = {"$__rate_interval": "1m", "$__range": "1h"}
+# A quantile or a ratio of nothing is no number: such a query goes on with what is known since the
+# processes began, each line by itself.
+OTHERWISE: Final = "\nor "
+OF_SOMETHING: Final = re.compile(r"histogram_quantile|>= 0|> 0\)")
+OVER_THE_WINDOW: Final = re.compile(r"rate\((\w+(?:\{[^}]*\})?)\[\$__rate_interval\]\)")
+SINCE_THE_BEGINNING: Final = (
+    "Where there was nothing to measure just then, a line shows what holds since the processes"
+    " began."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +64,16 @@ def dashboards() -> dict[str, dict[str, Any]]:
 def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
     """The panels that show something."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def may_be_of_nothing(expression: str) -> bool:
+    """Whether a query asks for a quantile or a ratio of what happened within moments."""
+    return "$__rate_interval" in expression and OF_SOMETHING.search(expression) is not None
+
+
+def since_the_beginning(expression: str) -> str:
+    """The same question about all the time since the processes began."""
+    return OVER_THE_WINDOW.sub(r"\1", expression)
 
 
 def queries() -> Iterator[Query]:

@@ -45,7 +45,7 @@ def start(layout: Layout, *, public: Path, say: Say) -> str:
     for name in MONITORING_NAMES:
         supervisor.start(programs[name])
     url = address(layout)
-    answers.wait_until(lambda: _is_ready(url), seconds=START_SECONDS, what=f"An answer of {url}")
+    answers.wait_until(lambda: is_ready(url), seconds=START_SECONDS, what=f"An answer of {url}")
     say("waiting until it has reached every process")
     _wait_for_targets(url)
     write_private(public / "prometheus", url + "\n")
@@ -77,6 +77,15 @@ def targets(url: str) -> dict[str, str]:
     return {one["labels"]["instance"]: one["health"] for one in found}
 
 
+def is_ready(url: str) -> bool:
+    """Return whether Prometheus answers questions."""
+    try:
+        with answers.DIRECT.open(f"{url}/-/ready", timeout=answers.TIMEOUT_SECONDS) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
+
+
 def words_for_user(url: str) -> str:
     """Return where to look."""
     graphs = [(title, f"{url}{PAGES}/graph?{urlencode(_graph(words))}") for title, words in GRAPHS]
@@ -91,6 +100,7 @@ def words_for_user(url: str) -> str:
             f"\nPrometheus is ready:  {url}",
             *(f"  {title:<40}{where}" for title, where in lines),
             "\nIt stops with the stack (make down); make monitoring starts it again.",
+            "To see something happen: make demo",
         ]
     )
 
@@ -125,14 +135,6 @@ def _write(layout: Layout) -> None:
     folder = layout.place.folder("prometheus")
     # What is JSON is YAML, too.
     write_private(folder / "prometheus.yml", json.dumps(configuration(layout), indent=2))
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with answers.DIRECT.open(f"{url}/-/ready", timeout=answers.TIMEOUT_SECONDS) as answer:
-            return bool(answer.status == HTTPStatus.OK)
-    except OSError:
-        return False
 
 
 def _wait_for_targets(url: str) -> None:

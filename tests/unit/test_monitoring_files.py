@@ -17,16 +17,20 @@ from scripts.stack.programs import Layout
 from tests.containers import compose
 from tests.documents import anchors
 from tests.monitoring import (
+    OTHERWISE,
     PROMETHEUS,
     RECORDED,
     RECORDING,
     RULE_TESTS,
+    SINCE_THE_BEGINNING,
     alerts,
     compared,
     dashboards,
+    may_be_of_nothing,
     panels,
     queries,
     rules,
+    since_the_beginning,
 )
 
 MEASURES: Final = {one.name: one for one in ALL}
@@ -121,6 +125,18 @@ class TestDashboards:
             assert panel["fieldConfig"]["defaults"]["unit"]
             assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["value"] is None
             assert all(target["legendFormat"] for target in panel["targets"])
+
+    @DASHBOARD
+    def test_a_quantile_or_ratio_of_nothing_goes_on_with_all_since_the_processes_began(
+        self, name: str
+    ) -> None:
+        for panel in panels(dashboards()[name]):
+            asked = [target["expr"].partition(OTHERWISE) for target in panel["targets"]]
+            for window, _, otherwise in asked:
+                wanted = since_the_beginning(window) if may_be_of_nothing(window) else ""
+                assert otherwise == wanted, panel["title"]
+            says_so = panel["description"].endswith(f" {SINCE_THE_BEGINNING}")
+            assert says_so == any(otherwise for _, _, otherwise in asked), panel["title"]
 
     @DASHBOARD
     def test_no_two_panels_lie_on_each_other(self, name: str) -> None:
