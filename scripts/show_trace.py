@@ -8,20 +8,37 @@ that began with one.
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from scripts.stack.place import Place
+
 FOLDER: Final = Path(".stack/traces")
-WIDTH: Final = 120
-TEXT_CHARACTERS: Final = 80
+FILES: Final = "*.jsonl"
+KEPT_HERE: Final = "1"
+# Spans are sent each second.
+ARRIVAL_SECONDS_MAX: Final = 3.0
+POLL_SECONDS: Final = 0.2
+WIDTH_MAX: Final = 10_000
+BAR_CHARACTERS_MIN: Final = 10
+BAR_CHARACTERS_MAX: Final = 60
 NS_PER_MS: Final = 1_000_000
+NS_PER_SECOND: Final = 1_000_000_000
+LOOK_AT: Final = (
+    "is that the X-Request-ID of an answer since the stack was started? /health and /ready have "
+    "none, nor has what Nginx answered by itself. `make status` says whether trace-sink runs."
+)
 
 Span = dict[str, Any]
 
@@ -40,22 +57,43 @@ def main() -> int:
     parser.add_argument("--request", help="the X-Request-ID of an answer")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     words = parser.parse_args()
+    told = who_is_told(words.folder)
+    if told == KEPT_HERE:
+        wait_for(words.folder, request=words.request)
     trace = trace_of(read(words.folder), request=words.request)
     if not trace:
-        print(_advice(words.request), file=sys.stderr)  # noqa: T201  (what the user waits for)
+        print(advice(words.request, told=told), file=sys.stderr)  # noqa: T201  (what the user waits for)
         return 1
-    # A pipe has no width of its own.
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    console.print(drawn(trace, bar_characters=max(console.width - TEXT_CHARACTERS, 10)))
+    console = Console()
+    console.print(drawn(trace, width=console.width))
     return 0
+
+
+def who_is_told(folder: Path) -> str:
+    """Return whom the running stack tells of traces: ``1`` is this folder, nothing is nobody."""
+    place = Place.of_checkout()
+    if folder.resolve() != place.traces.resolve() or not place.keeper():
+        return ""
+    return place.watching().traces
+
+
+def wait_for(folder: Path, *, request: str | None, seconds: float = ARRIVAL_SECONDS_MAX) -> bool:
+    """Wait for the span of a request, or of any request; return whether it came."""
+    wanted = f'"ecs.request_id": {json.dumps(request)}' if request else '"kind": "server"'
+    deadline = time.monotonic() + seconds
+    # A process of its own writes the files, so there is nothing to be woken by.
+    while not any(wanted in _whole_lines(file) for file in folder.glob(FILES)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
 
 
 def read(folder: Path) -> list[Span]:
     """Return every span that is kept; a line that is still being written is left out."""
     spans: list[Span] = []
-    for file in sorted(folder.glob("*.jsonl")):
-        whole, _, _ = file.read_text().rpartition("\n")
-        spans += [json.loads(line) for line in whole.splitlines()]
+    for file in sorted(folder.glob(FILES)):
+        spans += [json.loads(line) for line in _whole_lines(file).splitlines()]
     return spans
 
 
@@ -68,27 +106,48 @@ def trace_of(spans: Sequence[Span], *, request: str | None) -> list[Line]:
     return [*_below(None, [span for span in spans if span["trace_id"] == newest], depth=0)]
 
 
-def drawn(trace: Sequence[Line], *, bar_characters: int = WIDTH - TEXT_CHARACTERS) -> Table:
-    """Return a trace as a table with a bar for each span."""
+def drawn(trace: Sequence[Line], *, width: int) -> Table:
+    """Return a trace as a table with a bar for each span: the bars get what the words leave."""
+    narrowest = _table(trace, bar_characters=BAR_CHARACTERS_MIN)
+    left = width - Console(width=WIDTH_MAX).measure(narrowest).maximum
+    wanted = min(max(BAR_CHARACTERS_MIN + left, BAR_CHARACTERS_MIN), BAR_CHARACTERS_MAX)
+    return _table(trace, bar_characters=wanted)
+
+
+def _whole_lines(file: Path) -> str:
+    return file.read_text().rpartition("\n")[0]
+
+
+def _table(trace: Sequence[Line], *, bar_characters: int) -> Table:
     first = min(line.span["start_ns"] for line in trace)
     whole = max(max(line.span["end_ns"] for line in trace) - first, 1)
-    table = Table(box=SIMPLE_HEAD, title=f"trace {trace[0].span['trace_id']}", title_justify="left")
-    table.add_column("service", no_wrap=True)
-    table.add_column("what", overflow="ellipsis", no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, title=_title(trace, first), title_justify="left")
+    table.add_column("service", overflow="fold")
+    table.add_column("what", overflow="fold")
     for name in ("starts ms", "takes ms"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True, min_width=bar_characters)
+    table.add_column("", no_wrap=True, width=bar_characters)
     for line in trace:
         span, begins = line.span, line.span["start_ns"] - first
         takes = span["end_ns"] - span["start_ns"]
+        what = Text(span["name"], style="red" if span["failed"] else "")
         table.add_row(
             str(span["resource"].get("service.name", "")).removeprefix("ecs-"),
-            Text("  " * line.depth + span["name"], style="red" if span["failed"] else ""),
+            Padding(what, (0, 0, 0, 2 * line.depth)),
             f"{begins / NS_PER_MS:.1f}",
             f"{takes / NS_PER_MS:.1f}",
             _bar(begins / whole, takes / whole, characters=bar_characters),
         )
     return table
+
+
+def _title(trace: Sequence[Line], began_ns: int) -> str:
+    requests = (line.span["attributes"].get("ecs.request_id") for line in trace)
+    request = next((one for one in requests if one), "unknown")
+    began = datetime.fromtimestamp(began_ns // NS_PER_SECOND, UTC)
+    return escape(
+        f"request {request}, {began:%Y-%m-%d %H:%M:%S} UTC\ntrace {trace[0].span['trace_id']}"
+    )
 
 
 def _is_wanted(span: Span, request: str | None) -> bool:
@@ -116,9 +175,14 @@ def _bar(begins: float, takes: float, *, characters: int) -> str:
     return " " * before + "█" * min(length, characters - before)
 
 
-def _advice(request: str | None) -> str:
-    what = f"a trace of request {request}" if request else "a trace"
-    return f"There is no {what.removeprefix('a ')}. Traces are kept after: make up TRACES=1"
+def advice(request: str | None, *, told: str) -> str:
+    """Return what to do when there is no trace, which depends on who is told of traces."""
+    missing = f"There is no trace of request {request}." if request else "There is no trace yet."
+    if not told:
+        return f"{missing} Traces are kept after: make up TRACES=1"
+    if told != KEPT_HERE:
+        return f"{missing} The stack sends its traces to {told}: look there."
+    return f"{missing} They are being kept: {LOOK_AT}"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """How a worker process borrows the application."""
 
 import asyncio
+import logging
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Final
 
 import structlog
-from redis.exceptions import RedisError
+from redis import exceptions as redis_errors
 
 from ecs.bootstrap import Application, job_application
 from ecs.config import Settings, settings_or_exit
@@ -17,6 +19,10 @@ from ecs.domain.measures import JOB_SECONDS
 from ecs.telemetry import UNWATCHED, Telemetry, start_telemetry
 
 log = structlog.get_logger(__name__)
+
+LOSSES: Final = (redis_errors.ConnectionError, redis_errors.TimeoutError)
+# Kinds of a lost connection to redis-py, but they do not heal by themselves.
+REFUSALS: Final = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
 
 # What a job's process inherits from the worker that forks it.
 _of_jobs: ContextVar[Telemetry] = ContextVar("telemetry of jobs", default=UNWATCHED)
@@ -36,12 +42,22 @@ def watch_jobs(telemetry: Telemetry) -> None:
 
 @contextmanager
 def redis_required() -> Iterator[None]:
-    """End the process with one line, not a stack, when Redis is lost; it is started again."""
+    """
+    End the process with one line, not a stack, when Redis is lost; it is started again.
+
+    What RQ says of a lost connection is a warning here, as is our line: no job is lost, and it
+    heals by itself. Anything else, such as a wrong password, is an error.
+    """
+    logger = logging.getLogger("rq.worker")
+    logger.addFilter(_expect_loss)
     try:
         yield
-    except RedisError as error:
-        log.error("redis.lost", reason=type(error).__name__)  # noqa: TRY400  (no stack)
+    except redis_errors.RedisError as error:
+        level = logging.WARNING if _is_loss(error) else logging.ERROR
+        log.log(level, "redis.lost", reason=type(error).__name__)
         sys.exit(1)
+    finally:
+        logger.removeFilter(_expect_loss)
 
 
 def stop_event() -> asyncio.Event:
@@ -78,3 +94,16 @@ def run_job(
         seconds = time.monotonic() - started
         telemetry.measures.observe(JOB_SECONDS, seconds, kind=kind, outcome=outcome)
         telemetry.traces.flush()
+
+
+def _expect_loss(record: logging.LogRecord) -> bool:
+    """Make an error a warning that is about a lost Redis; let each line pass."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    dealt_with = (*arguments, *(record.exc_info or ()), sys.exc_info()[1])
+    if record.levelno == logging.ERROR and any(_is_loss(one) for one in dealt_with):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
+def _is_loss(error: object) -> bool:
+    return isinstance(error, LOSSES) and not isinstance(error, REFUSALS)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,15 +19,16 @@ from scripts.stack.errors import StackError
 from scripts.stack.place import CHECKOUT, Place, Watching
 from scripts.stack.ports import recorded_block
 from scripts.stack.preparation import superuser_url
-from scripts.stack.programs import Layout
+from scripts.stack.programs import MONITORING_NAMES, TRACE_SINK, Layout
 from scripts.stack.settings import DATABASE
 from scripts.stack.stack import Stack
-from scripts.stack.supervision import Supervisor
+from scripts.stack.supervision import State, Supervisor
 
 DOWN_SECONDS: Final = 40
 UP_SECONDS: Final = 300
 BACKGROUND: Final = "--background"
 READY: Final = "ready"
+RUNNING: Final = "RUNNING"
 
 
 class Interrupted(BaseException):
@@ -116,16 +117,34 @@ def down(_: list[str]) -> int:
 
 def status(_: list[str]) -> int:
     """Show every program and what /ready says; the exit code is 0 only when all is ready."""
-    place = Place.of_checkout()
+    return status_of(Place.of_checkout())
+
+
+def status_of(place: Place) -> int:
+    """
+    Show how the stack of a place is, and return the exit code.
+
+    A worker that is not there makes /ready no worse, since requests need none: it is named here.
+    """
     if not place.keeper():
         show("Not running. Start with `make run` or `make up`.")
         return 3
-    for state in Supervisor(place=place).states():
+    states = Supervisor(place=place).states()
+    for state in states:
         show(f"  {state.name:<19}{state.state:<10}{state.description}")
     url = f"http://127.0.0.1:{recorded_block(place.home)['http']}"
     answer = answers.ready(url)
     show(f"  {url}/ready says: {answer.words}")
-    return 0 if answer.status == READY else 1
+    missing = not_running(states)
+    if missing:
+        show(f"  Not running: {', '.join(missing)}. Start with `make restart PROGRAM=...`.")
+    return 0 if answer.status == READY and not missing else 1
+
+
+def not_running(states: Sequence[State]) -> list[str]:
+    """Return the programs that the running stack needs and that do not run."""
+    optional = {*MONITORING_NAMES, TRACE_SINK}
+    return [one.name for one in states if one.state != RUNNING and one.name not in optional]
 
 
 def start_monitoring(_: list[str]) -> int:

@@ -134,6 +134,8 @@ class TestRedis:
             *(statistics.median(times), max(times), time.monotonic() - back),
         )
         assert max(times) < ACCEPT_MS_MAX
+        assert not _of_redis(ecs, "error")
+        assert _of_redis(ecs, "warning")
 
     async def test_forgetting_everything_delays_an_acceptance_only(self, ecs: Outside) -> None:
         person, offer_id = await ecs.an_offer()
@@ -328,6 +330,12 @@ async def _is_published(ecs: Outside, job_id: str) -> bool:
 
 async def _is_true(condition: object) -> bool:
     return bool(condition)
+
+
+def _of_redis(ecs: Outside, level: str) -> list[object]:
+    """What the workers say of a lost Redis."""
+    lines = ecs.logged(*WORKER_PROGRAMS, level=level)
+    return [line for line in lines if "Redis" in line["event"] or line["event"] == "redis.lost"]
 
 
 async def _own_relay(ecs: Outside) -> Process:

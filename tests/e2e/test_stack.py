@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from scripts.stack import EVERYTHING, SERVICES_ONLY, Stack, answers
+from scripts.stack.__main__ import status_of
 from scripts.stack.errors import AlreadyRunning
 from scripts.stack.place import CHECKOUT, Place, user_folder
 from scripts.stack.ports import is_free
@@ -102,12 +103,18 @@ class TestHealing:
         assert stack.wait_for_restart(program, old_pid=killed) != killed
         stack.wait_until_ready()
 
-    def test_keeps_a_stopped_program_stopped_until_it_is_started(self, stack: Stack) -> None:
+    def test_keeps_a_stopped_program_stopped_until_it_is_started(
+        self, stack: Stack, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         stack.stop_program("api-2")
+        assert status_of(stack.place) == 1
+        assert "Not running: api-2." in capsys.readouterr().out
         assert stack.pid("api-2") == 0
         assert httpx.get(f"{stack.url}/ready").status_code == 200
         stack.start_program("api-2")
         assert stack.pid("api-2")
+        stack.wait_until_ready()
+        assert status_of(stack.place) == 0
 
 
 class TestOwnErrors:

@@ -2,13 +2,25 @@
 
 import json
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from scripts.show_trace import drawn, main, read, trace_of
+from scripts.show_trace import (
+    BAR_CHARACTERS_MIN,
+    KEPT_HERE,
+    Span,
+    advice,
+    drawn,
+    main,
+    read,
+    trace_of,
+    wait_for,
+)
 
 
 def a_span(span_id: str, parent: str | None = None, **changes: Any) -> dict[str, Any]:
@@ -54,10 +66,7 @@ class TestTraceOf:
 
 class TestDrawn:
     def test_shows_who_what_when_and_how_long(self) -> None:
-        console = Console(width=120)
-        with console.capture() as shown:
-            console.print(drawn(trace_of(TRACE, request="r-1")))
-        text = shown.get()
+        text = shown_at(120)
         [mail] = [line for line in text.splitlines() if "rq-mail" in line]
         assert "    what 4" in mail
         assert "3.0" in mail
@@ -65,6 +74,60 @@ class TestDrawn:
         assert mail.index("█") > max(
             line.index("█") for line in text.splitlines() if "what 1" in line
         )
+
+    def test_says_of_which_request_and_when(self) -> None:
+        [head, trace, *_] = shown_at(120).splitlines()
+        assert head.rstrip() == "request r-1, 1970-01-01 00:00:00 UTC"
+        assert trace.rstrip() == "trace a"
+
+    @pytest.mark.parametrize("width", [80, 100, 140])
+    def test_cuts_no_words_and_gives_the_bars_what_is_left(self, width: int) -> None:
+        name = "POST /api/v1/prequalification/applications/{application_id}"
+        span = a_span("1", kind="server", name=name, resource={"service.name": "emotions-consumer"})
+        text = shown_at(width, [span])
+        lines = text.splitlines()
+        assert max(len(line) for line in lines) == width
+        what = "".join(line[22:].split("  ")[0].strip() for line in lines[5:])
+        assert what.replace(" ", "") == name.replace(" ", "")
+        assert "emotions-consumer" in text
+        assert lines[5].count("█") >= BAR_CHARACTERS_MIN
+
+
+def shown_at(width: int, spans: Sequence[Span] = TRACE) -> str:
+    console = Console(width=width)
+    with console.capture() as shown:
+        console.print(drawn(trace_of(spans, request=None), width=width))
+    return shown.get()
+
+
+class TestWaitFor:
+    def test_sees_a_request_that_arrives_late(self, tmp_path: Path) -> None:
+        file, line = tmp_path / "spans.jsonl", json.dumps(TRACE[1])
+        late = threading.Timer(0.3, file.write_text, [f"{line}\n"])
+        late.start()
+        assert wait_for(tmp_path, request="r-1")
+        late.join()
+        assert wait_for(tmp_path, request=None)
+
+    def test_gives_up(self, tmp_path: Path) -> None:
+        (tmp_path / "spans.jsonl").write_text(f"{json.dumps(TRACE[1])}\n")
+        assert not wait_for(tmp_path, request="r", seconds=0.1)
+
+
+class TestAdvice:
+    @pytest.mark.parametrize(
+        ("told", "words"),
+        [
+            ("", "make up TRACES=1"),
+            (KEPT_HERE, "They are being kept"),
+            ("http://127.0.0.1:4318", "to http://127.0.0.1:4318: look there"),
+        ],
+    )
+    def test_depends_on_who_is_told(self, told: str, words: str) -> None:
+        said = advice("r-1", told=told)
+        assert said.startswith("There is no trace of request r-1. ")
+        assert words in said
+        assert ("TRACES=1" in said) == (not told)
 
 
 class TestMain:

@@ -8,12 +8,15 @@ import atexit
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final
 
 import sentry_sdk
 from structlog.typing import ExcInfo
+
+from ecs.integrations.telemetry.report_limit import ReportLimit
 
 SEND_SECONDS_MAX: Final = 2.0
 WAITING_MAX: Final = 100
@@ -37,7 +40,9 @@ def start_reports(
     dsn: str, *, service: str, environment: str, version: str
 ) -> Callable[[Mapping[str, Any]], None]:
     """Return what reports a logged error; one that ends the process is reported, too."""
-    reports = ErrorReports(dsn, service=service, environment=environment, version=version)
+    reports = ErrorReports(
+        dsn, service=service, environment=environment, version=version, now=time.monotonic
+    )
     usual = sys.excepthook
 
     def last_words(
@@ -56,11 +61,21 @@ class ErrorReports:
     Sends reports from a thread, in this process and in those that it forks.
 
     The library's own way to find things out is not used: it would look at requests, arguments,
-    variables and lines of the log. When nobody takes the reports, they are lost.
+    variables and lines of the log. When nobody takes the reports, they are lost. What repeats
+    itself is held back: the next report says how often (``repeated``).
     """
 
-    def __init__(self, dsn: str, *, service: str, environment: str, version: str) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        service: str,
+        environment: str,
+        version: str,
+        now: Callable[[], float],
+    ) -> None:
         self._service = service
+        self._limit = ReportLimit(now=now)
         self._options: dict[str, Any] = {
             "dsn": dsn,
             "environment": environment,
@@ -89,9 +104,17 @@ class ErrorReports:
         """Report a logged line of an error. Never raises."""
         try:
             if not _is_of_senders(line):
-                self._send(event_of(line, service=self._service))
+                self._send_unless_repeated(event_of(line, service=self._service))
         except Exception:  # noqa: BLE001, S110  (who reports errors must not make any)
             pass
+
+    def _send_unless_repeated(self, event: dict[str, Any]) -> None:
+        held_back = self._limit.admit(tuple(event["fingerprint"]))
+        if held_back is None:
+            return
+        if held_back:
+            event["tags"]["repeated"] = str(held_back)
+        self._send(event)
 
     def _send(self, event: dict[str, Any]) -> None:
         if os.getpid() == self._process:

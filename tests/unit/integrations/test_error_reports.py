@@ -6,7 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from ecs.integrations.telemetry.error_reports import (
     event_of,
     only_allowed,
 )
+from ecs.integrations.telemetry.report_limit import WINDOW_SECONDS
 from ecs.log import configure_logging
 from ecs.repositories.exceptions import DatabaseError
 from ecs.repositories.unit_of_work import UnitOfWork
@@ -35,8 +37,8 @@ def sentry() -> Iterator[Taken]:
         yield taken
 
 
-def reports_to(dsn: str) -> ErrorReports:
-    return ErrorReports(dsn, service="test", environment="testing", version="1.2.3")
+def reports_to(dsn: str, *, now: Callable[[], float] = time.monotonic) -> ErrorReports:
+    return ErrorReports(dsn, service="test", environment="testing", version="1.2.3", now=now)
 
 
 def failing(secret: str) -> None:
@@ -86,11 +88,23 @@ class TestReport:
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             silent.listen(1)
-            reports = reports_to(f"http://public@127.0.0.1:{silent.getsockname()[1]}/1")
+            dsn = f"http://public@127.0.0.1:{silent.getsockname()[1]}/1"
+            reports = reports_to(dsn, now=count(step=WINDOW_SECONDS).__next__)
             started = time.monotonic()
             for _ in range(1000):
                 reports.report(logged("Maria"))
             assert time.monotonic() - started < 2
+
+    def test_of_the_same_again_waits_a_minute_and_says_how_many_were_held_back(
+        self, sentry: Taken
+    ) -> None:
+        moments = iter([0.0, 1.0, 2.0, WINDOW_SECONDS])
+        reports = reports_to(sentry.url, now=moments.__next__)
+        for _ in range(4):
+            reports.report({"event": "redis.lost", "level": "error"})
+        first, second = sentry.until(lambda items: len(items) == 2)
+        assert "repeated" not in first["tags"]
+        assert second["tags"]["repeated"] == "2"
 
     def test_never_raises(self, sentry: Taken) -> None:
         reports_to(sentry.url).report({"exc_info": 7, "_record": object()})
