@@ -14,6 +14,7 @@ import pytest
 from scripts.demo_people import PERSONAS
 from scripts.stack import Stack
 from scripts.stack.place import CHECKOUT
+from tests.amqp import Taken
 from tests.e2e.emotions_support import (
     CONSUMER,
     Devices,
@@ -51,13 +52,21 @@ async def person(world: Outside, devices: Devices) -> Person:
 
 async def stored_as(devices: Devices, expected: dict[str, int], *, seconds: float = 30) -> None:
     """Wait until every event is stored; then nothing else is there, alive or dead."""
+    assert await letters_beside(devices, expected, seconds=seconds) == []
+
+
+async def letters_beside(
+    devices: Devices, expected: dict[str, int], *, seconds: float
+) -> list[Taken]:
+    """Wait until every event is stored, and nothing else is; return the dead letters."""
 
     async def is_there() -> bool:
         return expected.keys() <= (await devices.stored()).keys()
 
     await until(is_there, seconds=seconds, what=f"{len(expected)} events")
-    await devices.settled()
+    letters = await devices.settled()
     assert await devices.stored() == expected
+    return letters
 
 
 class TestTheStream:
@@ -143,7 +152,7 @@ class TestTheProducer:
             )
             assert f"61 events of {len(PERSONAS)} people" in said
             await until(lambda: _grown(devices, 60), what="the story")
-            await devices.settled()
+            assert await devices.settled() == []
             assert len(await devices.stored()) == 61
 
 
@@ -164,8 +173,7 @@ class TestFaults:
             await until(lambda: _grown(devices, before), what="a first batch")  # noqa: B023  (awaited here)
             old = world.stack.kill(CONSUMER, signal.SIGKILL)
             await asyncio.to_thread(world.stack.wait_for_restart, CONSUMER, old_pid=old)
-        dead = await devices.dead(20)
-        await stored_as(devices, ids(distinct), seconds=60)
+        dead = await letters_beside(devices, ids(distinct), seconds=60)
         found = [json.loads(letter.body)["valence"] for letter in dead]
         # A letter comes twice when the kill falls between its confirm and the acknowledgement.
         assert sorted(set(found)) == [2 + number for number in range(20)]

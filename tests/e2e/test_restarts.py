@@ -70,7 +70,7 @@ class TestSigtermUnderLoad:
             events = [an_event(person) for _ in range(EVENTS)]
             await asyncio.to_thread(devices.publish, *events)
             await _stopped_in_time(ecs, "emotions-consumer")
-            await devices.settled()
+            assert await devices.settled() == []
             stored = await devices.stored()
         assert ids(events).items() <= stored.items()
 

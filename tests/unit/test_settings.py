@@ -127,7 +127,7 @@ WRONG: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 MARK: Final = "7788"
-COMPOSE_ONLY: Final = re.compile(r"POSTGRES_|REDIS_PASSWORD$")
+COMPOSE_ONLY: Final = re.compile(r"POSTGRES_|REDIS_PASSWORD$|GRAFANA_")
 SENTENCE: Final = re.compile(r"^[A-Z_]+ (?:must be|is missing: it must be) .+, e\.g\. .+$")
 ENTRY_POINTS: Final = {
     "ecs.api": ["ecs.api", "--port", "0"],
