@@ -34,6 +34,7 @@ class PrometheusMeasures:
         self._families = {
             one.name: _family(one, self._registry) for one in measures if not isinstance(one, Gauge)
         }
+        self._series: dict[tuple[Any, ...], Any] = {}
         self._adding = Lock()
 
     def expect(self, measure: Counter | Histogram, /, **labels: str) -> None:
@@ -83,8 +84,13 @@ class PrometheusMeasures:
             log.exception("metrics.measurement-refused", name=measure.name)
 
     def _of(self, measure: Measure, labels: dict[str, str]) -> Any:
-        family = self._families.get(measure.name) or self._added(measure)
-        return family.labels(**labels) if measure.labels else family
+        """Return what keeps a series. To ask the library for it takes longer than to count."""
+        key = (measure.name, *labels.items())
+        series = self._series.get(key)
+        if series is None:
+            family = self._families.get(measure.name) or self._added(measure)
+            series = self._series[key] = family.labels(**labels) if measure.labels else family
+        return series
 
     def _added(self, measure: Measure) -> Any:
         with self._adding:
