@@ -1,6 +1,6 @@
 """The composition root: the one place that knows how the parts fit together."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,11 +10,9 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from ecs.config import Settings
-from ecs.domain.events import DESTINATIONS, NotificationWritten, OfferAccepted
+from ecs.domain.events import NotificationWritten, OfferAccepted
 from ecs.domain.period import Window
-from ecs.domain.streams import STREAMS, Stream
-from ecs.domain.telemetry import UNMEASURED, Measures, Traces
-from ecs.integrations.amqp_publisher import AmqpPublisher
+from ecs.domain.telemetry import Measures, Traces
 from ecs.integrations.bureau.guarded import GuardedBureau
 from ecs.integrations.bureau.simulation import SimulatedBureau
 from ecs.integrations.client_secrets import ClientSecrets
@@ -25,14 +23,6 @@ from ecs.integrations.mail.smtp_mailer import SmtpMailer, SmtpServer
 from ecs.integrations.pan_cipher import AesGcmPanCipher
 from ecs.integrations.password_hasher import PasswordHasher
 from ecs.integrations.probes import answers, rabbitmq_probe, redis_probe
-from ecs.integrations.rabbitmq.connection import Broker
-from ecs.integrations.rabbitmq.consumer import Pace, StreamConsumer
-from ecs.integrations.rabbitmq.dead_letters import DeadLetterBox
-from ecs.integrations.rabbitmq.handling import CanWork, Handle, Handling
-from ecs.integrations.rabbitmq.intake import BatchLimits
-from ecs.integrations.rabbitmq.publisher import StreamPublisher
-from ecs.integrations.rabbitmq.queue_lengths import QueueLengths
-from ecs.integrations.rabbitmq.stream_measures import StreamMeasures
 from ecs.integrations.risk_model_file import load_risk_model
 from ecs.integrations.rq_publisher import RqPublisher
 from ecs.integrations.system_clock import utc_now
@@ -46,7 +36,6 @@ from ecs.repositories.database import (
     request_engine,
     watch_pool,
 )
-from ecs.repositories.exceptions import DatabaseError
 from ecs.repositories.outbox_listener import OutboxListener
 from ecs.repositories.statements import watch_statements
 from ecs.repositories.unit_of_work import UnitOfWork
@@ -64,12 +53,13 @@ from ecs.services.jobs_service import JobsService
 from ecs.services.maintenance_service import MaintenanceService
 from ecs.services.notifications_service import NotificationsService
 from ecs.services.outbox_service import OutboxService
-from ecs.services.ports import Bureau, Mailer, PanCipher, Probe, Publisher
+from ecs.services.ports import Bureau, GiveUp, Mailer, PanCipher, Probe, Publisher
 from ecs.services.prequalification_decisions_service import PrequalificationDecisionsService
 from ecs.services.prequalification_service import PrequalificationService
 from ecs.services.readiness_service import ReadinessService
 from ecs.services.replay_service import ReplayService
 from ecs.services.transactions_service import TransactionsService
+from ecs.streaming import event_publisher, queue_lengths
 from ecs.telemetry import UNWATCHED, Telemetry
 
 JOB_FUNCTIONS: Final = {
@@ -77,9 +67,6 @@ JOB_FUNCTIONS: Final = {
     NotificationWritten.kind: "workers.jobs.notifications.send_email",
 }
 ACTIVE_KEY_ID: Final = "1"
-# How a stream is consumed: in few large transactions, or soon after each message.
-PLENTY: Final = Pace()
-PROMPT: Final = Pace(prefetch=200, batch=BatchLimits(messages_max=100, seconds_max=0.05))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,66 +127,6 @@ async def owner_application(settings: Settings) -> AsyncIterator[Application]:
         yield ecs
 
 
-def stream_publisher(settings: Settings, *, name: str) -> StreamPublisher:
-    """Return what publishes to streams and queues; ``name`` is what the broker shows."""
-    return StreamPublisher(_broker(settings), name=f"ecs-{name}", now=utc_now)
-
-
-def stream_consumer(
-    settings: Settings,
-    *,
-    stream: Stream,
-    handle: Handle,
-    can_work: CanWork,
-    pace: Pace = PLENTY,
-    measures: Measures = UNMEASURED,
-) -> StreamConsumer:
-    """Return what gives a stream's messages to ``handle``; a failing database makes it wait."""
-    handling = Handling(
-        handle=handle,
-        can_work=can_work,
-        passing=(DatabaseError,),
-        publisher=stream_publisher(settings, name=f"{stream.dead_queue}-publisher"),
-        stream=stream,
-    )
-    return StreamConsumer(
-        _broker(settings),
-        name=f"ecs-{stream.queue}-consumer",
-        stream=stream,
-        handling=handling,
-        pace=pace,
-        measured=StreamMeasures(measures=measures, queue=stream.queue, now=utc_now),
-    )
-
-
-def dead_letter_box(settings: Settings, *, stream: Stream) -> DeadLetterBox:
-    """Return the dead letters of a stream."""
-    return DeadLetterBox(
-        _broker(settings),
-        name="ecs-dead-letters",
-        stream=stream,
-        publisher=stream_publisher(settings, name="dead-letters-redrive"),
-    )
-
-
-def _amqp_publisher(settings: Settings) -> AmqpPublisher:
-    exchanges = {one.partition(":")[2] for one in DESTINATIONS if one.startswith("amqp:")}
-    streams = [stream for stream in STREAMS.values() if stream.exchange in exchanges]
-    publisher = StreamPublisher(
-        _broker(settings), name="ecs-outbox-relay", now=utc_now, streams=streams
-    )
-    return AmqpPublisher(publisher, streams=streams)
-
-
-def _broker(settings: Settings) -> Broker:
-    return Broker(
-        host=settings.rabbitmq.host,
-        port=settings.rabbitmq.port,
-        user=settings.rabbitmq.user,
-        password=settings.rabbitmq.password.get_secret_value(),
-    )
-
-
 @asynccontextmanager
 async def _assembled(
     settings: Settings, engine: AsyncEngine, telemetry: Telemetry
@@ -214,7 +141,7 @@ async def _assembled(
         stack.callback(passwords.close)
         ping_redis, redis = redis_probe(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        queues = QueueLengths(_broker(settings), name="ecs-backlog")
+        queues = queue_lengths(settings)
         stack.push_async_callback(queues.close)
         calculator, cipher = _calculator(), _cipher(settings)
         sessions = async_sessionmaker(engine, expire_on_commit=False)
@@ -223,6 +150,10 @@ async def _assembled(
         notifications = NotificationsService(
             unit_of_work=unit_of_work, mailer=_mailer(settings, telemetry.traces), measures=measures
         )
+        give_up = {
+            OfferAccepted.kind: acceptance.give_up,
+            NotificationWritten.kind: notifications.give_up,
+        }
         yield Application(
             acceptance=acceptance,
             audit=_audit(settings, unit_of_work),
@@ -236,33 +167,56 @@ async def _assembled(
             jobs=JobsService(unit_of_work=unit_of_work),
             maintenance=MaintenanceService(unit_of_work=unit_of_work, new_id=new_id),
             notifications=notifications,
-            outbox=OutboxService(
-                unit_of_work=unit_of_work,
-                publishers=publishers,
-                listener=OutboxListener(settings.db_url),
-                give_up={
-                    OfferAccepted.kind: acceptance.give_up,
-                    NotificationWritten.kind: notifications.give_up,
-                },
-                measures=measures,
-                traces=telemetry.traces,
-            ),
+            outbox=_outbox(settings, unit_of_work, publishers, give_up, telemetry),
             prequalification=_prequalification(settings, unit_of_work, cipher, measures),
-            prequalification_decisions=PrequalificationDecisionsService(
-                unit_of_work=unit_of_work, measures=measures
-            ),
+            prequalification_decisions=_prequalification_decisions(unit_of_work, measures),
             readiness=_readiness(settings, engine, ping_redis),
-            replays=ReplayService(
-                unit_of_work=unit_of_work, decide=calculator.decide, policy=calculator.policy
-            ),
-            transactions=TransactionsService(
-                unit_of_work=unit_of_work,
-                now=utc_now,
-                new_id=new_id,
-                measures=measures,
-                currency=settings.credit.currency,
-            ),
+            replays=_replays(unit_of_work, calculator),
+            transactions=_transactions(settings, unit_of_work, measures),
         )
+
+
+def _outbox(
+    settings: Settings,
+    unit_of_work: Callable[[], UnitOfWork],
+    publishers: Mapping[str, Publisher],
+    give_up: Mapping[str, GiveUp],
+    telemetry: Telemetry,
+) -> OutboxService:
+    return OutboxService(
+        unit_of_work=unit_of_work,
+        publishers=publishers,
+        listener=OutboxListener(settings.db_url),
+        give_up=give_up,
+        measures=telemetry.measures,
+        traces=telemetry.traces,
+    )
+
+
+def _prequalification_decisions(
+    unit_of_work: Callable[[], UnitOfWork], measures: Measures
+) -> PrequalificationDecisionsService:
+    return PrequalificationDecisionsService(unit_of_work=unit_of_work, measures=measures)
+
+
+def _replays(
+    unit_of_work: Callable[[], UnitOfWork], calculator: CreditOfferCalculator
+) -> ReplayService:
+    return ReplayService(
+        unit_of_work=unit_of_work, decide=calculator.decide, policy=calculator.policy
+    )
+
+
+def _transactions(
+    settings: Settings, unit_of_work: Callable[[], UnitOfWork], measures: Measures
+) -> TransactionsService:
+    return TransactionsService(
+        unit_of_work=unit_of_work,
+        now=utc_now,
+        new_id=new_id,
+        measures=measures,
+        currency=settings.credit.currency,
+    )
 
 
 @asynccontextmanager
@@ -270,7 +224,7 @@ async def _publishers(settings: Settings) -> AsyncIterator[dict[str, Publisher]]
     async with AsyncExitStack() as stack:
         rq = RqPublisher(settings.redis_url, functions=JOB_FUNCTIONS)
         stack.callback(rq.close)
-        amqp = _amqp_publisher(settings)
+        amqp = event_publisher(settings)
         stack.push_async_callback(amqp.close)
         yield {"rq": rq, "amqp": amqp}
 

@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ecs.bootstrap import stream_publisher
 from ecs.config import read_settings
 from ecs.domain.streams import EMOTIONS, OutgoingMessage
 from ecs.log import configure_logging
+from ecs.streaming import stream_publisher
 from scripts.stack import Stack
 
 ROUNDS: Final = 3

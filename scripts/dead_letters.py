@@ -26,11 +26,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ecs.bootstrap import dead_letter_box
 from ecs.config import Settings, settings_or_exit
 from ecs.domain.streams import STREAMS, StoredDeadLetter, Stream, names
 from ecs.log import configure_logging
 from ecs.services.exceptions import DestinationUnavailable, TopologyMismatch
+from ecs.streaming import dead_letter_box
 
 ROWS_MAX: Final = 50
 CODES_MAX: Final = 20

@@ -3,11 +3,11 @@
 import asyncio
 import sys
 
-from ecs.bootstrap import stream_publisher
 from ecs.config import Settings, settings_or_exit
 from ecs.domain.streams import STREAMS
 from ecs.log import configure_logging
 from ecs.services.exceptions import DestinationUnavailable, TopologyMismatch
+from ecs.streaming import stream_publisher
 
 
 async def declare(settings: Settings) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import sys
 from uuid import UUID
 
-from ecs.bootstrap import dead_letter_box, owner_application
+from ecs.bootstrap import owner_application
 from ecs.config import Settings, settings_or_exit
 from ecs.domain.streams import STREAMS, names
 from ecs.log import configure_logging
@@ -15,6 +15,7 @@ from ecs.services.exceptions import (
     DestinationUnavailable,
     TopologyMismatch,
 )
+from ecs.streaming import dead_letter_box
 
 
 async def forget(settings: Settings, email: str) -> UUID:

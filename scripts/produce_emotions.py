@@ -23,11 +23,11 @@ from uuid import UUID
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ecs.bootstrap import stream_publisher
 from ecs.config import Settings, settings_or_exit
 from ecs.domain.streams import EMOTIONS, OutgoingMessage, Stream
 from ecs.log import configure_logging
 from ecs.services.exceptions import DestinationUnavailable
+from ecs.streaming import stream_publisher
 from scripts.demo_moods import EVEN, TEMPERAMENTS, Diary, Reading
 from scripts.demo_people import PERSONAS, transactions_of
 

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from ecs.bootstrap import Application, application, stream_consumer
+from ecs.bootstrap import Application, application
 from ecs.domain.emotions.events import Verdict
 from ecs.domain.streams import EMOTIONS, DeadLetter, Delivery, letter_id
+from ecs.streaming import stream_consumer
 from ecs.wire.emotions import EXPLANATIONS, EmotionalEventIn, read_message
 from ecs.wire.forms import parse_uuid
 from ecs.wire.ingestion import INVALID_FIELD, ReadItems

@@ -6,10 +6,11 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from ecs.bootstrap import PROMPT, Application, application, stream_consumer
+from ecs.bootstrap import Application, application
 from ecs.domain.prequalification.pipeline import PASSING, ReportNotice, SubmissionNotice, Verdict
 from ecs.domain.streams import Delivery, Left, Postponed, Stream, dead_letter_of
 from ecs.domain.telemetry import Traces
+from ecs.streaming import PROMPT, stream_consumer
 from ecs.wire.domain_events import NotAnEvent
 from ecs.wire.prequalification import EXPLANATIONS
 from workers.runtime import start, stop_event
