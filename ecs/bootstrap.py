@@ -23,7 +23,7 @@ from ecs.integrations.mail.smtp_mailer import SmtpMailer, SmtpServer
 from ecs.integrations.pan_cipher import AesGcmPanCipher
 from ecs.integrations.password_hasher import PasswordHasher
 from ecs.integrations.probes import answers, rabbitmq_probe, redis_probe
-from ecs.integrations.risk_model_file import load_risk_model
+from ecs.integrations.risk_model_file import shipped_risk_model
 from ecs.integrations.rq_publisher import RqPublisher
 from ecs.integrations.system_clock import utc_now
 from ecs.integrations.telemetry.outside import TracedBureau, TracedMailer
@@ -306,7 +306,7 @@ def _auth(
 
 
 def _calculator() -> CreditOfferCalculator:
-    model = load_risk_model()
+    model = shipped_risk_model()
     return CreditOfferCalculator(scorecard=model.scorecard, policy=model.policy)
 
 

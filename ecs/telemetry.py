@@ -8,7 +8,7 @@ from ecs import VERSION
 from ecs.config import Settings
 from ecs.domain.measures import INFORMATION, LOG_LINES
 from ecs.domain.telemetry import UNMEASURED, UNTRACED, Measures, Traces
-from ecs.integrations.risk_model_file import load_risk_model
+from ecs.integrations.risk_model_file import shipped_risk_model
 from ecs.integrations.telemetry.forwarding import receive_forwarded
 from ecs.integrations.telemetry.prometheus import PrometheusMeasures
 from ecs.log import configure_logging
@@ -71,7 +71,7 @@ def _measures(prometheus: PrometheusMeasures | None, *, forks: bool) -> Measures
 
 
 def _information(settings: Settings, *, service: str) -> dict[str, str]:
-    model = load_risk_model()
+    model = shipped_risk_model()
     return {
         "service": service,
         "version": VERSION,

@@ -5,11 +5,11 @@ from typing import Final
 
 import structlog
 
-from ecs.bootstrap import Application, application
+from ecs.bootstrap import Application
 from ecs.domain.audit import Candidate
 from ecs.services.exceptions import RepositoryError
 from workers.repeated import Repeated
-from workers.runtime import start, stop_event
+from workers.runtime import stop_event, work
 
 log = structlog.get_logger(__name__)
 
@@ -49,15 +49,6 @@ async def run(ecs: Application) -> None:
     log.info("audit.sealer-stopped")
 
 
-async def main() -> None:
-    """Build the application and seal."""
-    settings, telemetry = start(SERVICE)
-    async with application(
-        settings, name=SERVICE, connections=CONNECTIONS, telemetry=telemetry
-    ) as ecs:
-        await run(ecs)
-
-
 async def _wait(stopping: asyncio.Event) -> None:
     try:
         await asyncio.wait_for(stopping.wait(), ROUND_SECONDS)
@@ -66,4 +57,4 @@ async def _wait(stopping: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(work(SERVICE, run, connections=CONNECTIONS))

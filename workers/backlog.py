@@ -6,10 +6,10 @@ from typing import Final
 
 import structlog
 
-from ecs.bootstrap import Application, application
+from ecs.bootstrap import Application
 from ecs.services.exceptions import DestinationUnavailable, RepositoryError
 from workers.repeated import Repeated
-from workers.runtime import start, stop_event
+from workers.runtime import stop_event, work
 
 log = structlog.get_logger(__name__)
 
@@ -47,14 +47,5 @@ async def run(ecs: Application) -> None:
     log.info("backlog.stopped")
 
 
-async def main() -> None:
-    """Build the application and look."""
-    settings, telemetry = start(SERVICE)
-    async with application(
-        settings, name=SERVICE, connections=CONNECTIONS, telemetry=telemetry
-    ) as ecs:
-        await run(ecs)
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(work(SERVICE, run, connections=CONNECTIONS))

@@ -5,12 +5,12 @@ from typing import Final
 
 import structlog
 
-from ecs.bootstrap import Application, application
+from ecs.bootstrap import Application
 from ecs.domain.events import DESTINATIONS
 from ecs.domain.measures import OUTBOX_FAILURES, SWEEPS
 from ecs.services.exceptions import DestinationUnavailable, RepositoryError, TopologyMismatch
 from ecs.services.outbox_service import BATCH_MAX
-from workers.runtime import start, stop_event
+from workers.runtime import stop_event, work
 
 log = structlog.get_logger(__name__)
 
@@ -78,14 +78,5 @@ async def run(ecs: Application) -> None:
     log.info("outbox.relay-stopped")
 
 
-async def main() -> None:
-    """Build the application and relay."""
-    settings, telemetry = start(SERVICE)
-    async with application(
-        settings, name=SERVICE, connections=CONNECTIONS, telemetry=telemetry
-    ) as ecs:
-        await run(ecs)
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(work(SERVICE, run, connections=CONNECTIONS))

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from redis import exceptions as redis_errors
 
-from ecs.bootstrap import Application, job_application
+from ecs.bootstrap import Application, application, job_application
 from ecs.config import Settings, settings_or_exit
 from ecs.domain.measures import JOB_SECONDS
 from ecs.telemetry import UNWATCHED, Telemetry, start_telemetry
@@ -33,6 +33,17 @@ def start(service: str, *, forks: bool = False) -> tuple[Settings, Telemetry]:
     settings = settings_or_exit()
     port = settings.metrics.port
     return settings, start_telemetry(settings, service=service, port=port, forks=forks)
+
+
+async def work(
+    service: str, run: Callable[[Application], Awaitable[None]], *, connections: int
+) -> None:
+    """Build the application of a worker, and let it ``run`` until it is told to stop."""
+    settings, telemetry = start(service)
+    async with application(
+        settings, name=service, connections=connections, telemetry=telemetry
+    ) as ecs:
+        await run(ecs)
 
 
 def watch_jobs(telemetry: Telemetry) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final, TypeVar
@@ -28,11 +29,17 @@ class RiskModel:
     policy: Policy
 
 
+@cache
+def shipped_risk_model() -> RiskModel:
+    """Return what this release ships, read once a process; those that it forks have it, too."""
+    return load_risk_model()
+
+
 def load_risk_model(
     folder: Traversable | None = None, *, policy_sha256: str = POLICY_SHA256
 ) -> RiskModel:
     """
-    Read both artefacts and check their digests, once, when a process starts.
+    Read both artefacts and check their digests.
 
     Raises:
         RiskModelError: a file is unreadable, unregistered or breaks its schema; it is named.

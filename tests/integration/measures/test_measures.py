@@ -1,7 +1,7 @@
 """What credit, consents and what is taken in count as: once, and only what was committed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -44,7 +44,7 @@ from tests.builders import (
     lapse,
     thin_month,
 )
-from tests.integration.measured import Meter, measured, of
+from tests.integration.measured import Meter, of
 from tests.integration.readings import a_pair, an_event, ingest, ingest_unvouched
 from tests.integration.test_acceptances import a_decision, accept
 from tests.integration.test_account_openings import BROKEN, fail_once
@@ -53,17 +53,6 @@ from tests.integration.test_failing_commits import refuse_commits
 
 OPEN_ACCOUNT = "open_account"
 CREDIT = Purpose.EMOTION_CREDIT_DECISION
-
-
-@pytest.fixture
-def meter() -> Meter:
-    return Meter()
-
-
-@pytest.fixture
-async def ecs(database: Database, redis_url: str, meter: Meter) -> AsyncIterator[Application]:
-    async with measured(database, redis_url, meter) as ecs:
-        yield ecs
 
 
 def reasons_of(offer: CreditOffer) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """What prequalification, mail and the outbox count as: once, and only what was committed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -38,7 +38,7 @@ from ecs.services.idempotency import KeyedRequest
 from tests.builders import Database, an_acceptance
 from tests.integration.mail_support import NO_LEASE, Post, a_mail_job, down, in_doubt
 from tests.integration.mail_support import by as mailed_by
-from tests.integration.measured import Meter, measured, of
+from tests.integration.measured import Meter, of
 from tests.integration.pipeline_support import (
     Asked,
     a_notice,
@@ -64,17 +64,6 @@ SUBMITTED: Final = {
     of(PREQUALIFICATIONS, status="PENDING"): 1.0,
 }
 PLACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture
-def meter() -> Meter:
-    return Meter()
-
-
-@pytest.fixture
-async def ecs(database: Database, redis_url: str, meter: Meter) -> AsyncIterator[Application]:
-    async with measured(database, redis_url, meter) as ecs:
-        yield ecs
 
 
 def decided(status: str) -> dict[str, float]:
