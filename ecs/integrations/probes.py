@@ -24,8 +24,9 @@ async def answers(question: Callable[[], Awaitable[bool]]) -> bool:
 
 def redis_probe(url: str) -> tuple[Callable[[], Awaitable[bool]], Redis]:
     """Return a question to Redis, and its client for closing."""
+    # Asked twice: after a restart of Redis the connection kept from before fails the first time.
     client = Redis.from_url(
-        url, socket_connect_timeout=0.2, socket_timeout=0.3, retry=Retry(NoBackoff(), 0)
+        url, socket_connect_timeout=0.2, socket_timeout=0.3, retry=Retry(NoBackoff(), 1)
     )
 
     async def ping() -> bool:

@@ -195,9 +195,11 @@ class Stack:
         return self.pid(program)
 
     def wait_until_ready(self, *, seconds: float = READY_SECONDS) -> None:
-        """Return when ``GET /ready`` says ``ready`` through Nginx."""
+        """Return when ``GET /ready`` says ``ready`` through Nginx, whoever of the API answers."""
+        ports = [self.layout.ports[name] for name in self.parts if name.startswith("api-")]
+        urls = [*(f"http://127.0.0.1:{port}" for port in ports), self.url]
         answers.wait_until(
-            lambda: self._alive() and answers.readiness(self.url) == "ready",
+            lambda: self._alive() and {answers.readiness(url) for url in urls} == {"ready"},
             seconds=seconds,
             what=f"`ready` from {self.url}/ready (logs: {self.place.logs})",
         )

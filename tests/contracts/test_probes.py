@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.asyncio import Redis
 
 from ecs.integrations.probes import answers, rabbitmq_probe, redis_probe
 from ecs.services.ports import Probe
@@ -80,6 +81,15 @@ class TestProbe:
 
 async def test_redis_that_is_up_says_yes(redis_url: str) -> None:
     probe, client = redis_probe(redis_url)
+    assert await probe()
+    await client.aclose()
+
+
+async def test_redis_that_was_away_between_two_questions_says_yes(redis_url: str) -> None:
+    probe, client = redis_probe(redis_url)
+    assert await probe()
+    async with Redis.from_url(redis_url) as killer:
+        assert await killer.client_kill_filter(_id=str(await client.client_id())) == 1
     assert await probe()
     await client.aclose()
 
