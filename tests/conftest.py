@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 
 from ecs.config import RabbitSettings
 from ecs.domain.streams import Stream
+from ecs.integrations.telemetry.tracing import OpenTelemetryTraces
 from scripts.stack import Stack
 from tests.amqp import amqp_channel
 from tests.shared_services import (
@@ -24,6 +25,7 @@ from tests.shared_services import (
     drop_database,
     in_database,
 )
+from tests.sinks import Taken, trace_collector, tracing_to
 
 # A busy machine is no counterexample.
 hypothesis_settings.register_profile("ecs", deadline=None)
@@ -117,6 +119,20 @@ def stream(rabbitmq: RabbitSettings) -> Iterator[Stream]:
         channel.queue_delete(stream.queue)
         channel.queue_delete(stream.dead_queue)
         channel.exchange_delete(stream.exchange)
+
+
+@pytest.fixture
+def collector() -> Iterator[Taken]:
+    """What takes traces, on a free port."""
+    with trace_collector() as taken:
+        yield taken
+
+
+@pytest.fixture
+def traces(collector: Taken) -> Iterator[OpenTelemetryTraces]:
+    """This process, traced to ``collector``."""
+    with tracing_to(collector.url) as traces:
+        yield traces
 
 
 @pytest.fixture(scope="session")

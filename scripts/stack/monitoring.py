@@ -11,7 +11,7 @@ from scripts.stack.console import Say
 from scripts.stack.errors import StackError
 from scripts.stack.place import CHECKOUT, write_private
 from scripts.stack.ports import WORKERS
-from scripts.stack.programs import MONITORING_NAMES, Layout, all_programs
+from scripts.stack.programs import API_NAMES, MONITORING_NAMES, Layout, all_programs
 from scripts.stack.supervision import Supervisor
 
 EVERY: Final = "5s"
@@ -19,7 +19,6 @@ ASK_SECONDS: Final = 10.0
 START_SECONDS: Final = 60
 # Debian leaves the newer ones out; every Prometheus 2 has these.
 PAGES: Final = "/classic"
-APIS: Final = ("api-1", "api-2")
 RULES: Final = CHECKOUT / "deploy" / "prometheus" / "rules"
 # What a first look is worth: a title, and the expression that Prometheus draws.
 GRAPHS: Final = (
@@ -109,7 +108,7 @@ def configuration(layout: Layout) -> dict[str, Any]:
     """Return what Prometheus is told: whom to ask, how often, and by which rules to judge."""
     ports = layout.ports
     jobs = {
-        "ecs-api": {name: ports[name] for name in APIS},
+        "ecs-api": {name: ports[name] for name in API_NAMES},
         "ecs-worker": {name: ports[name] for name in WORKERS},
         "postgres": {"postgres": ports["postgres-exporter"]},
         "prometheus": {"prometheus": ports["prometheus"]},

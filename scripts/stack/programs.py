@@ -13,6 +13,7 @@ from scripts.stack.place import CHECKOUT, Place
 from scripts.stack.ports import WORKERS
 
 Group = Literal["services", "application", "door", "monitoring"]
+API_NAMES: Final = ("api-1", "api-2")
 SERVICE_NAMES: Final = ("postgres", "redis", "epmd", "rabbitmq", "mail-sink")
 # Started by `make monitoring` only.
 MONITORING_NAMES: Final = ("postgres-exporter", "prometheus")
@@ -83,7 +84,8 @@ def program_names() -> tuple[str, ...]:
     """Return the names of all that starts by itself, in the order in which it does."""
     return (
         *SERVICE_NAMES,
-        *("api-1", "api-2", "outbox-relay", "emotions-consumer"),
+        *API_NAMES,
+        *("outbox-relay", "emotions-consumer"),
         *("credit-report", "decision", "audit-sealer", "backlog"),
         *("rq-accounts-1", "rq-accounts-2", "rq-mail", "rq-periodic", "cron", "nginx"),
     )

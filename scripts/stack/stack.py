@@ -15,6 +15,7 @@ from scripts.stack.errors import StackError
 from scripts.stack.place import CHECKOUT, NOBODY, Place, Watching, abandoned, write_private
 from scripts.stack.ports import claim_block
 from scripts.stack.programs import (
+    API_NAMES,
     MONITORING_NAMES,
     TRACE_SINK,
     Layout,
@@ -196,7 +197,7 @@ class Stack:
 
     def wait_until_ready(self, *, seconds: float = READY_SECONDS) -> None:
         """Return when ``GET /ready`` says ``ready`` through Nginx, whoever of the API answers."""
-        ports = [self.layout.ports[name] for name in self.parts if name.startswith("api-")]
+        ports = [self.layout.ports[name] for name in API_NAMES if name in self.parts]
         urls = [*(f"http://127.0.0.1:{port}" for port in ports), self.url]
         answers.wait_until(
             lambda: self._alive() and {answers.readiness(url) for url in urls} == {"ready"},

@@ -239,7 +239,7 @@ async def outside(stack: Stack) -> AsyncIterator[Outside]:
             signer=_signer(stack.env),
         )
     await asyncio.to_thread(stack.wait_until_ready, seconds=PATIENCE_SECONDS)
-    for program in stack.parts:  # One API may be ready while the other, killed, is not back.
+    for program in stack.parts:  # The API may be ready while a worker, killed, is not back.
         await asyncio.to_thread(stack.wait_for, program)
     await assert_invariants(stack.env["DB_OWNER_URL"])
 

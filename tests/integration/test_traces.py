@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pytest
@@ -16,7 +16,7 @@ from ecs.repositories.database import job_engine
 from ecs.repositories.statements import watch_statements
 from scripts.stack.place import CHECKOUT
 from tests.builders import Database, environment_for, settings_for
-from tests.sinks import Taken, trace_collector, tracing_to
+from tests.sinks import Taken
 
 SECRET: Final = "maria-7788"
 WORKERS: Final = (
@@ -42,18 +42,6 @@ from ecs.api.asgi import create
 create()
 socket.create_server(("127.0.0.1", int(sys.argv[1])))
 """
-
-
-@pytest.fixture
-def collector() -> Iterator[Taken]:
-    with trace_collector() as taken:
-        yield taken
-
-
-@pytest.fixture
-def traces(collector: Taken) -> Iterator[OpenTelemetryTraces]:
-    with tracing_to(collector.url) as traces:
-        yield traces
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -32,18 +31,6 @@ BROKEN: Final = (
     "00-" + "1" * 32 + "-" + "1" * 16,
     "00-" + "G" * 32 + "-" + "1" * 16 + "-01",
 )
-
-
-@pytest.fixture
-def collector() -> Iterator[Taken]:
-    with trace_collector() as taken:
-        yield taken
-
-
-@pytest.fixture
-def traces(collector: Taken) -> Iterator[OpenTelemetryTraces]:
-    with tracing_to(collector.url) as traces:
-        yield traces
 
 
 def told(traces: OpenTelemetryTraces, collector: Taken) -> dict[str, dict[str, Any]]:
